@@ -1,0 +1,161 @@
+#include "checkpoint/adapter_folder.h"
+#include "checkpoint/model_folder.h"
+#include "model.h"
+#include "rows.h"
+#include "store/store.h"
+#include "support/sha256.h"
+
+#include <peftlab/error.h>
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+namespace peftlab::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder that is filled under another name and gets its own when it is whole; gone if that never happens.
+class NewFolder {
+ public:
+  /// Throws: ConfigError if the folder holds something already.
+  explicit NewFolder(const std::string& name) : final_(fs::absolute(name).lexically_normal()) {
+    if (!final_.has_filename()) final_ = final_.parent_path();  // "name/"
+    std::error_code error;
+    if (fs::exists(final_, error) && !(fs::is_directory(final_, error) && fs::is_empty(final_, error))) {
+      throw ConfigError(fmt::format("{} is there already and not empty; nothing was written", name));
+    }
+    partial_ = final_;
+    partial_ += fmt::format(".partial-{}", getpid());
+  }
+  ~NewFolder() {
+    std::error_code ignored;
+    fs::remove_all(partial_, ignored);
+  }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+
+  const fs::path& partial() const { return partial_; }
+  void give_name() const { fs::rename(partial_, final_); }
+
+ private:
+  fs::path final_, partial_;
+};
+
+/// The run's files that make its adapter or model. Throws: ConfigError if it left none.
+std::vector<store::Artifact> result_files(const store::RunDetail& run) {
+  std::vector<store::Artifact> files;
+  for (const store::Artifact& artifact : run.artifacts) {
+    if (artifact.kind == "adapter" || artifact.kind == "model") files.push_back(artifact);
+  }
+  if (!files.empty()) return files;
+  throw ConfigError(fmt::format("run {} ({}, seed {}) left no adapter: {}", run.run.uuid, run.run.label, run.run.seed,
+                                run.run.state == "finished" ? "it trained nothing" : "it is " + run.run.state));
+}
+
+int export_adapter(const Words& words) {
+  fs::path folder;
+  std::string prefix, to;
+  CommandLine line("adapter export RUN --to DIR",
+                   "Writes what a run trained as an adapter folder that peft or adapters reads (a run of method full: a\n"
+                   "model folder). Each file is checked against its sha256, and both are printed as sha256sum does.",
+                   "peftlab adapter export 0194f3 --to lora-r8");
+  line.operand("RUN", &prefix).required_option("to", &to, "DIR", "the folder to write").store_option(&folder);
+  if (!line.parse(words)) return 0;
+
+  const auto store = store::Store::open(folder, store::Mode::read_only);
+  const auto files = result_files(store.run(prefix));
+  const NewFolder target_folder(to);
+  std::string lines;
+  for (const store::Artifact& file : files) {
+    const fs::path target = target_folder.partial() / file.name;
+    fs::create_directories(target.parent_path());
+    const fs::path object = store.object_path(file.sha256);
+    std::error_code error;
+    fs::copy_file(object, target, error);
+    if (error) throw StoreError(fmt::format("{} cannot be copied to {}: {}", object.string(), to, error.message()));
+    if (const std::string found = sha256_file(target); found != file.sha256) {
+      throw StoreError(fmt::format("{} is damaged: its sha256 is {}", object.string(), found));
+    }
+    lines += fmt::format("{}  {}\n", file.sha256, (fs::path(to) / file.name).string());
+  }
+  target_folder.give_name();
+  print(lines);
+  return 0;
+}
+
+int merge_adapter(const Words& words) {
+  ModelOptions model;
+  std::string to;
+  CommandLine line("adapter merge --model DIR --adapter DIR --to DIR",
+                   "Folds an adapter into the weights and writes a model folder in float32 that needs no adapter. Virtual\n"
+                   "tokens and parts that are not linear cannot be folded.",
+                   "peftlab adapter merge --model models/base --adapter lora-r8 --to models/merged");
+  model.declare(line);
+  line.required_option("to", &to, "DIR", "the folder to write");
+  if (!line.parse(words)) return 0;
+  line.require("adapter");
+  const NewFolder target_folder(to);
+
+  const auto registry = open_registry();
+  auto session = model.open(registry);
+  merge(session);
+  session.model->to(torch::kCPU);
+  checkpoint::save_model(*session.model, session.folder, target_folder.partial());
+  target_folder.give_name();
+  print(fmt::format("{}  {}\n", checkpoint::weights_sha256(to), (fs::path(to) / "model.safetensors").string()));
+  return 0;
+}
+
+int verify_adapter(const Words& words) {
+  std::string folder;
+  ModelOptions model;
+  auto format = report::Format::table;
+  CommandLine line("adapter verify DIR",
+                   "Reads an adapter folder strictly: its settings, every tensor's header, what they mean to the method\n"
+                   "plugin. With --model it is attached to that model, so that names and shapes and the base's sha256 are\n"
+                   "checked as well. Ends with exit code 3 where something is wrong.",
+                   "peftlab adapter verify lora-r8 --model models/base");
+  line.operand("DIR", &folder)
+      .plain_option("model", &model.model, "DIR", "the model it is for")
+      .format_option(&format);
+  if (!line.parse(words)) return 0;
+
+  const auto adapter = checkpoint::read_adapter(folder);
+  const std::string kind = checkpoint::adapter_kind(adapter.files.config, folder);
+  const auto registry = open_registry();
+  const registry::Plugin& plugin = registry.find(Kind::method, kind);
+  Params none;
+  registry.make_method(plugin.name, none)->options_from(adapter.files.config);
+  if (line.given("model")) {
+    model.adapter = folder;
+    model.device = "cpu";
+    model.open(registry);
+  }
+  int64_t numbers = 0;
+  for (const auto& [name, tensor] : adapter.files.tensors) numbers += tensor.numel();
+  const store::Cell base = adapter.base_sha256.empty() ? store::Cell() : store::Cell(adapter.base_sha256);
+  const store::Cell fits = line.given("model") ? store::Cell(model.model) : store::Cell();
+  print_facts({{"sha256", adapter.sha256},
+               {"type", kind},
+               {"plugin", plugin.name},
+               {"tensors", static_cast<int64_t>(adapter.files.tensors.size())},
+               {"numbers", numbers},
+               {"extra_tensors", static_cast<int64_t>(adapter.files.extra.size())},
+               {"base_sha256", base},
+               {"fits", fits}},
+              format);
+  return 0;
+}
+
+}  // namespace
+
+int adapter_command(const Words& words) {
+  return dispatch_part("adapter", words,
+                       {{"export", "write what a run trained as files", export_adapter},
+                        {"merge", "fold an adapter into the weights", merge_adapter},
+                        {"verify", "read an adapter strictly", verify_adapter}});
+}
+
+}  // namespace peftlab::cli

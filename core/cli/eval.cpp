@@ -1,0 +1,42 @@
+#include "evaluate/judge.h"
+#include "model.h"
+
+#include <algorithm>
+
+namespace peftlab::cli {
+
+int eval_command(const Words& words) {
+  ModelOptions model;
+  DataOptions data;
+  std::vector<std::string> metrics, settings;
+  int64_t max_new_tokens = evaluate::GenerationOptions{}.max_new_tokens;
+  auto format = report::Format::json;
+  CommandLine line("eval --model DIR --data FILE",
+                   "Scores a model on a data file, with or without an adapter, computing in float32. `loss` is always among\n"
+                   "the scores. n_items counts examples. How a score was made (sacreBLEU's signature) is said on standard\n"
+                   "error.",
+                   "peftlab eval --model models/base --adapter lora --data test.csv --metric bleu --set lowercase=true");
+  model.declare(line);
+  data.declare(line, "the examples");
+  line.repeated_option("metric", &metrics, "NAME", "a metric plugin, or loss; may be given several times")
+      .repeated_option("set", &settings, "METRIC.KEY=VALUE", "an option of a metric; KEY=VALUE where there is one")
+      .option("max-new-tokens", &max_new_tokens, "N", "the most tokens of an answer, for metrics that look at answers")
+      .format_option(&format);
+  if (!line.parse(words)) return 0;
+  line.require("data");
+  data.check();
+  check_at_least("max-new-tokens", max_new_tokens, 1);
+
+  const auto registry = open_registry();
+  std::erase(metrics, "loss");
+  const auto judges = make_metrics(metrics, settings, registry);
+  auto session = model.open(registry);
+  const auto dataset = data.open(session, registry);
+  evaluate::JudgeOptions options{.batch_size = data.batch_size, .max_length = data.max_length, .generation = {}};
+  options.generation.max_new_tokens = max_new_tokens;
+  evaluate::ModelJudge judge(session, *dataset, options);
+  print_scores(evaluate::scores(judge, judges), format);
+  return 0;
+}
+
+}  // namespace peftlab::cli

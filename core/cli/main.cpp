@@ -1,0 +1,189 @@
+/// The program: finds the command, calls it, and turns what goes wrong into a message and an exit code.
+
+#include "command.h"
+#include "output.h"
+#include "run/interrupt.h"
+#include "store/store.h"
+
+#include <peftlab/error.h>
+#include <peftlab/params.h>
+#include <peftlab/plugin.h>
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <csignal>
+#include <new>
+
+namespace peftlab::cli {
+namespace {
+
+/// As the contract with scripts has it.
+enum ExitCode { kDone = 0, kFailed = 1, kWrongUse = 2, kBadFile = 3, kBadPlugin = 4, kBadStore = 5, kStoreVersion = 6 };
+
+constexpr const char* kNotYet = "(not in this version)";
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> commands = {
+      {"run", "run the comparison an experiment file describes, as far as it is missing", run_command},
+      {"list", "the runs in the store", list_command},
+      {"show", "all that is known of one run", show_command},
+      {"compare", "the methods of an experiment side by side", compare_command},
+      {"diff", "in what two runs differ", diff_command},
+      {"query", "one read-only SQL statement over the store", query_command},
+      {"report", "an experiment as one HTML page", report_command},
+      {"export", "an experiment as CSV, JSON, Markdown or LaTeX", export_command},
+      {"eval", "score a model on a data file, with or without an adapter", eval_command},
+      {"predict", "what a model answers to prompts and pictures", predict_command},
+      {"score", "a metric over predictions and references", score_command},
+      {"tokenize", "the token ids of texts", tokenize_command},
+      {"adapter", "export, merge and verify adapters", adapter_command},
+      {"plugins", "list, show and check plugins", plugins_command},
+      {"store", "check, clean up and back up the store", store_command},
+      {"quantize", kNotYet, quantize_command},
+      {"worker", "", worker_command},
+  };
+  return commands;
+}
+
+const Command* find_command(const std::string& name) {
+  const auto found =
+      std::find_if(commands().begin(), commands().end(), [&](const Command& command) { return command.name == name; });
+  return found == commands().end() ? nullptr : &*found;
+}
+
+const Command& command_named(const std::string& name) {
+  if (const Command* command = find_command(name)) return *command;
+  std::vector<std::string> known;
+  for (const Command& command : commands()) {
+    if (*command.summary) known.push_back(command.name);
+  }
+  throw ConfigError(fmt::format("there is no command \"{}\". {}", name, suggestion(name, known)));
+}
+
+std::string overview() {
+  std::string text =
+      "peftlab compares parameter-efficient fine-tuning methods.\n\n"
+      "Usage: peftlab COMMAND [ARGS]\n\nCommands:\n";
+  for (const Command& command : commands()) {
+    if (*command.summary) text += fmt::format("  {:<10}{}\n", command.name, command.summary);
+  }
+  return text +
+         "\n`peftlab help COMMAND` or `peftlab COMMAND --help` says more; `peftlab --version` names versions.\n"
+         "\nResults go to standard output, all else to standard error.\n"
+         "Exit codes: 0 done; 1 a run failed; 2 wrong command line or experiment file; 3 an input file is missing,\n"
+         "broken or another; 4 a plugin was refused; 5 the store is locked, full or failing; 6 the store's version;\n"
+         "130, 143 stopped by a signal.\n"
+         "\nExample:\n  peftlab run experiments/compare.toml\n";
+}
+
+int help(const Words& words) {
+  if (words.empty() || words[0].starts_with("-")) {
+    print(overview());
+    return kDone;
+  }
+  // "help store gc" is "store gc --help".
+  Words rest(words.begin() + 1, words.end());
+  rest.push_back("--help");
+  return command_named(words[0]).function(rest);
+}
+
+int dispatch(Words words) {
+  // Options of all commands may stand before the command: they are given to it.
+  Words common;
+  while (words.size() >= 2 && (words[0] == "--store" || words[0] == "--format")) {
+    common.insert(common.end(), words.begin(), words.begin() + 2);
+    words.erase(words.begin(), words.begin() + 2);
+  }
+  while (!words.empty() && (words[0].starts_with("--store=") || words[0].starts_with("--format="))) {
+    common.push_back(words[0]);
+    words.erase(words.begin());
+  }
+  if (words.empty() || words[0] == "--help" || words[0] == "-h") return help({});
+  if (words[0] == "help") return help({words.begin() + 1, words.end()});
+  if (words[0] == "--version") {
+    print(fmt::format("peftlab {} (LibTorch {}, plugin ABI {}, store schema {})\n", PEFTLAB_VERSION, TORCH_VERSION, kAbi,
+                      store::kSchemaVersion));
+    return kDone;
+  }
+  if (words[0].starts_with("-")) {
+    throw ConfigError(fmt::format("unknown option {} before the command; see `peftlab help`", words[0]));
+  }
+  const Command& command = command_named(words[0]);
+  Words rest(words.begin() + 1, words.end());
+  // A command's own parts ("store gc") come first.
+  const auto at = rest.begin() + (common.empty() || rest.empty() || rest[0].starts_with("-") ? 0 : 1);
+  rest.insert(at, common.begin(), common.end());
+  return command.function(rest);
+}
+
+int complain(int code, const std::string& message) {
+  // The mistakes in an experiment file come with their source lines, ready to be read.
+  note(message.starts_with("error: ") ? message : "peftlab: " + message);
+  return code;
+}
+
+int guarded(const Words& words) {
+  try {
+    const int code = dispatch(words);
+    flush_output();
+    return code;
+  } catch (const run::Interrupted& stopped) {
+    return stopped.exit_code();
+  } catch (const OutputError& error) {
+    // What other programs in a pipe end with.
+    return error.reader_is_gone() ? 128 + SIGPIPE : complain(kFailed, error.what());
+  } catch (const ConfigError& error) {
+    return complain(kWrongUse, error.what());
+  } catch (const FormatError& error) {
+    return complain(kBadFile, error.what());
+  } catch (const PluginError& error) {
+    return complain(kBadPlugin, error.what());
+  } catch (const store::StoreVersionError& error) {
+    return complain(kStoreVersion, error.what());
+  } catch (const StoreError& error) {
+    return complain(kBadStore, error.what());
+  } catch (const std::bad_alloc&) {
+    return complain(kFailed, "out of memory");
+  } catch (const c10::Error& error) {
+    return complain(kFailed, error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return complain(kFailed, error.what());
+  } catch (...) {
+    return complain(kFailed, "something was thrown that is no exception");
+  }
+}
+
+}  // namespace
+
+int dispatch_part(const std::string& command, const Words& words, const std::vector<Command>& parts) {
+  std::vector<std::string> known;
+  for (const Command& part : parts) known.push_back(part.name);
+  if (words.empty()) throw ConfigError(fmt::format("peftlab {} needs one of: {}", command, fmt::join(known, ", ")));
+  if (words[0] == "--help" || words[0] == "-h") {
+    std::string text = fmt::format("Usage: peftlab {} PART [ARGS]\n\nParts:\n", command);
+    for (const Command& part : parts) text += fmt::format("  {:<10}{}\n", part.name, part.summary);
+    print(text + fmt::format("\n`peftlab {} PART --help` says more.\n\nExample:\n  peftlab {} {} --help\n", command, command,
+                             parts.front().name));
+    return kDone;
+  }
+  for (const Command& part : parts) {
+    if (part.name == words[0]) return part.function({words.begin() + 1, words.end()});
+  }
+  throw ConfigError(fmt::format("peftlab {} has no part \"{}\". {}", command, words[0], suggestion(words[0], known)));
+}
+
+void not_in_this_version(const std::string& what) {
+  throw ConfigError(fmt::format("`peftlab {}` is not in this version", what));
+}
+
+int quantize_command(const Words&) { not_in_this_version("quantize"); }
+
+}  // namespace peftlab::cli
+
+int main(int argc, char** argv) {
+  peftlab::cli::prepare_streams();
+  return peftlab::cli::guarded({argv + 1, argv + argc});
+}

@@ -1,0 +1,120 @@
+#include "model.h"
+
+#include "evaluate/single_prompt.h"
+#include "report/table.h"
+
+#include <peftlab/error.h>
+#include <peftlab/params.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace peftlab::cli {
+namespace {
+
+/// JSON, or a text as it stands.
+Value value_of(const std::string& text) {
+  try {
+    return parse_json(text, "--set");
+  } catch (const FormatError&) {
+    return text;
+  }
+}
+
+}  // namespace
+
+registry::Registry open_registry() { return registry::Registry(registry::Registry::default_folders()); }
+
+void ModelOptions::declare(CommandLine& line) {
+  line.required_option("model", &model, "DIR", "the model folder")
+      .plain_option("adapter", &adapter, "DIR", "an adapter folder, of this program or of peft or adapters")
+      .option("device", &device, "cpu|cuda|auto", "where to compute; auto: a GPU where there is one");
+}
+
+attach::Session ModelOptions::open(const registry::Registry& registry) const {
+  auto session = attach::open_model({.folder = model}, registry, attach::choose_device(device));
+  if (!adapter.empty()) attach::attach_adapter(session, adapter, registry);
+  return session;
+}
+
+void DataOptions::declare(CommandLine& line, const char* data_meaning) {
+  line.plain_option("data", &data, "FILE", data_meaning)
+      .plain_option("plugin", &plugin, "NAME",
+                    "the dataset plugin; by default image_text where the file names pictures, else text")
+      .option("batch-size", &batch_size, "N", "sequences computed at once")
+      .option("max-length", &max_length, "N", "tokens of an example; 0: what the model holds");
+}
+
+void DataOptions::check() const {
+  check_at_least("batch-size", batch_size, 1);
+  check_at_least("max-length", max_length, 0);
+}
+
+std::unique_ptr<Dataset> DataOptions::open(const attach::Session& session, const registry::Registry& registry) const {
+  if (!std::filesystem::exists(data)) throw FormatError(data + ": there is no such file");
+  return open_dataset(plugin.empty() ? evaluate::dataset_for(data) : plugin, data, session, registry);
+}
+
+std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const std::filesystem::path& file,
+                                      const attach::Session& session, const registry::Registry& registry) {
+  Params params({}, "plugin " + plugin);
+  auto dataset = registry.make_dataset(plugin, params);
+  params.finish();
+  dataset->open(file, session.model->facts().images);
+  return dataset;
+}
+
+std::vector<std::unique_ptr<Metric>> make_metrics(const std::vector<std::string>& names,
+                                                  const std::vector<std::string>& settings,
+                                                  const registry::Registry& registry) {
+  std::vector<Table> options(names.size());
+  for (const std::string& setting : settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw ConfigError(fmt::format("--set {}: takes KEY=VALUE or METRIC.KEY=VALUE", setting));
+    }
+    std::string key = setting.substr(0, equals);
+    size_t owner = 0;
+    if (const size_t dot = key.find('.'); dot != std::string::npos) {
+      const std::string metric = key.substr(0, dot);
+      owner = static_cast<size_t>(std::find(names.begin(), names.end(), metric) - names.begin());
+      if (owner == names.size()) {
+        throw ConfigError(fmt::format("--set {}: {} is none of the metrics asked for. {}", setting, metric,
+                                      suggestion(metric, names)));
+      }
+      key = key.substr(dot + 1);
+    } else if (names.size() != 1) {
+      throw ConfigError(fmt::format("--set {}: there are {} metrics, write METRIC.{}", setting, names.size(), setting));
+    }
+    options[owner][key] = value_of(setting.substr(equals + 1));
+  }
+  std::vector<std::unique_ptr<Metric>> metrics;
+  for (size_t i = 0; i < names.size(); ++i) {
+    Params params(options[i], "plugin " + names[i]);
+    metrics.push_back(registry.make_metric(names[i], params));
+    params.finish();
+  }
+  return metrics;
+}
+
+void print_scores(const std::vector<Score>& scores, report::Format format) {
+  store::Rows rows{{"metric", "value", "n_items"}, {}};
+  for (const Score& score : scores) {
+    rows.rows.push_back({score.name, score.value, score.n_items});
+    if (!score.detail.empty()) note(score.name + ": " + score.detail);
+  }
+  print(report::render_table(rows, format));
+}
+
+void merge(attach::Session& session) {
+  for (const attach::AttachedMethod& attached : session.methods) {
+    try {
+      attached.method->merge(*session.model);
+    } catch (const UnsupportedError& error) {
+      throw UnsupportedError(fmt::format("an adapter of method {} cannot be merged: {}", attached.plugin, error.what()));
+    }
+  }
+}
+
+}  // namespace peftlab::cli

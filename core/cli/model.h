@@ -1,0 +1,58 @@
+#pragma once
+
+/// \file
+/// The options of the commands that load a model, and what they open. Models are opened in float32.
+
+#include "attach/session.h"
+#include "command_line.h"
+#include "registry/registry.h"
+
+#include <peftlab/dataset.h>
+#include <peftlab/metric.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace peftlab::cli {
+
+/// The plugins that the program finds.
+registry::Registry open_registry();
+
+struct ModelOptions {
+  std::string model, adapter, device = "auto";
+
+  /// Declares --model, --adapter and --device.
+  void declare(CommandLine& line);
+  /// Throws: FormatError, PluginError; ConfigError for a device that is not there.
+  attach::Session open(const registry::Registry& registry) const;
+};
+
+struct DataOptions {
+  std::string data, plugin;
+  int64_t batch_size = 32, max_length = 0;
+
+  /// Declares --data, --plugin, --batch-size and --max-length.
+  void declare(CommandLine& line, const char* data_meaning);
+  void check() const;
+  /// Throws: FormatError, PluginError.
+  std::unique_ptr<Dataset> open(const attach::Session& session, const registry::Registry& registry) const;
+};
+
+/// A data set plugin of this name with its defaults, opened.
+std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const std::filesystem::path& file,
+                                      const attach::Session& session, const registry::Registry& registry);
+
+/// Metric plugins with the options that `--set` gives them: METRIC.KEY=VALUE, or KEY=VALUE where there is one metric.
+/// VALUE is JSON, or a text as it stands. Throws: ConfigError, PluginError.
+std::vector<std::unique_ptr<Metric>> make_metrics(const std::vector<std::string>& names,
+                                                  const std::vector<std::string>& settings,
+                                                  const registry::Registry& registry);
+
+/// Prints scores as a table or list of metric, value and n_items, and their details to standard error.
+void print_scores(const std::vector<Score>& scores, report::Format format);
+
+/// Folds an adapter into the weights. Throws: UnsupportedError naming the method that cannot.
+void merge(attach::Session& session);
+
+}  // namespace peftlab::cli

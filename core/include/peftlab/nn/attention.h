@@ -1,0 +1,114 @@
+#pragma once
+
+/// \file
+/// Attention over packed sequences: the one place that knows of sequences, masks, prefixes and the key/value cache.
+
+#include <peftlab/batch.h>
+#include <peftlab/export.h>
+
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace peftlab {
+
+/// Keys and values that every row of every sequence may see: [tokens, key/value heads, head width] each.
+struct KeyValue {
+  torch::Tensor keys;
+  torch::Tensor values;
+};
+
+/// The attention of one layer as a site: a method may put keys and values before the model's own.
+class PEFTLAB_API AttentionSite : public torch::nn::Module {
+ public:
+  using Source = std::function<KeyValue()>;
+
+  AttentionSite(int64_t heads, int64_t kv_heads, int64_t head_width)
+      : heads(heads), kv_heads(kv_heads), head_width(head_width) {}
+
+  /// Puts `tokens` keys and values before the others. They are used as they are: not rotated.
+  void prepend(Source source, int64_t tokens);
+  int64_t prefix_tokens() const { return tokens_; }
+  /// All of them, undefined tensors if there are none.
+  KeyValue prefix() const;
+
+  std::string name;  ///< its path in the model, set by the model
+  int64_t heads, kv_heads, head_width;
+
+ private:
+  std::vector<Source> sources_;
+  int64_t tokens_ = 0;
+};
+
+/// Keys and values of the tokens seen so far, so that generating costs one row a token.
+///
+/// A model's hidden() fills it at the first call (the prompts) and grows it at each further one: any number of rows a
+/// sequence, each of which sees what came before it.
+struct PEFTLAB_API KeyValueCache {
+  struct Layer {
+    torch::Tensor keys;    ///< [sequences, kv_heads, capacity, head_width]; keys after rotation
+    torch::Tensor values;  ///< the same shape
+  };
+
+  /// `room`: how many tokens may follow the prompt.
+  explicit KeyValueCache(int64_t room) : room(room) {}
+
+  /// Keeps sequences `rows` (int64 [n], repeats allowed), in that order: for beams, and to drop what has ended.
+  void select(const torch::Tensor& rows);
+  bool empty() const { return seen.empty(); }
+
+  int64_t room;
+  std::vector<Layer> layers;
+  std::vector<int64_t> seen;     ///< per sequence: rows fed so far (virtual tokens at the input included)
+  std::vector<int64_t> context;  ///< per sequence: the visible context of its prompt
+};
+
+/// Where the rows of one forward pass lie, made once and used by every layer.
+///
+/// Sequences of one length are computed together without padding; of several lengths, padded inside attend() only.
+class PEFTLAB_API AttentionPlan {
+ public:
+  /// Without a cache, or while it is empty: whole sequences. Else: the next rows of each cached sequence.
+  /// Throws: Error if there are not as many sequences as in the cache.
+  AttentionPlan(Layout layout, torch::Device device, const KeyValueCache* cache = nullptr);
+
+  const Layout& layout() const { return layout_; }
+
+  /// Scaled dot-product attention, softmax((q k^T) / sqrt(head_width)) v, with the mask: a row sees the prefix, its
+  /// sequence's context, and what comes before it.
+  ///
+  /// q [total, heads, head_width], k and v [total, kv_heads, head_width], rotated already; gives [total, heads *
+  /// head_width]. `cache`: this layer's, filled or grown. `dropout`: probability on the weights; 0 outside training.
+  torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                       const AttentionSite& site, KeyValueCache::Layer* cache = nullptr, double dropout = 0.0) const;
+
+ private:
+  torch::Tensor padded(const torch::Tensor& rows) const;
+  torch::Tensor packed(const torch::Tensor& padded) const;
+  const torch::Tensor& mask(int64_t prefix, torch::ScalarType dtype) const;
+
+  Layout layout_;
+  torch::Device device_;
+  int64_t longest_ = 0;
+  int64_t room_ = 0;
+  bool even_ = false;           ///< all sequences have one length
+  bool decoding_ = false;
+  std::vector<int64_t> seen_;
+  int64_t columns_ = 0;         ///< columns of the cache in use after this pass, the prefix not counted
+  torch::Tensor sequence_;      ///< int64 [total]: the sequence of each row; decoding only
+  torch::Tensor column_;        ///< int64 [total]: its column in the cache, the prefix not counted; decoding only
+  torch::Tensor scatter_;       ///< int64 [total]: row of each packed row in the padded [sequences * longest]
+  mutable std::map<std::pair<int64_t, torch::ScalarType>, torch::Tensor> masks_;
+};
+
+/// Full attention between rows of one length: q [n, rows, heads * width], k, v [n, columns, heads * width] ->
+/// [n, rows, heads * width]. For vision towers and cross-attention. With `site`, its prefix is seen too.
+PEFTLAB_API torch::Tensor attend_all(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                     int64_t heads, const AttentionSite* site = nullptr, double dropout = 0.0);
+
+}  // namespace peftlab

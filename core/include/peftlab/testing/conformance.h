@@ -1,0 +1,71 @@
+#pragma once
+
+/// \file
+/// The laws every method is held to, ours or a stranger's. A law is a function that is given ways to make what it needs
+/// and returns what it found wrong, in words; an empty list means that the law holds.
+
+#include <peftlab/method.h>
+#include <peftlab/model.h>
+#include <peftlab/params.h>
+#include <peftlab/tokenizer.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace peftlab::testing {
+
+/// What laws are tried on. Factories make a fresh object at each call.
+struct MethodCase {
+  std::function<std::shared_ptr<Method>(Params&)> method;
+  Table options;  ///< given to the method; the rest is at its default
+  /// A model with the same float32 weights at each call.
+  std::function<std::shared_ptr<Model>()> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::vector<Encoded> examples;       ///< at least two, of different lengths, with labels
+  std::vector<torch::Tensor> images;   ///< of the examples with image_at >= 0, in order
+  Encoded shortest;                    ///< the least the model takes: one token where it can be, without a picture
+  double learning_rate = 1e-2;         ///< of Adam, for the laws that train
+  bool seeded = true;                  ///< false where these options leave nothing to chance
+  std::optional<int64_t> parameters;   ///< what the method's formula says is trained, for law 9
+};
+
+using Violations = std::vector<std::string>;
+
+/// 1. Made from an empty table it constructs; every option has a meaning, and a default that passes its own checks.
+Violations law_defaults(const MethodCase& given);
+/// 2. An unknown option is refused by name, with the nearest there is.
+Violations law_unknown_option(const MethodCase& given);
+/// 3. Right after attach(), outputs equal the base's bit for bit if and only if starts_at_base().
+Violations law_start(const MethodCase& given);
+/// 4. After backward, no frozen parameter of the base has a gradient, and none changes; after two steps everything
+///    trained has had a gradient that is not zero (two, because LoRA's A has none while B is zero).
+Violations law_gradients(const MethodCase& given);
+/// 5. Thirty steps on one batch lower the loss; where nothing is trained it stays.
+Violations law_learns(const MethodCase& given);
+/// 6. Saved and loaded into a fresh model: the same outputs, bit for bit, with the same options and with those of the
+///    saved configuration; a file with a tensor missing, too many or of another shape is refused and changes nothing.
+Violations law_round_trip(const MethodCase& given);
+/// 7. merge() keeps outputs to 1e-5 of the largest, or throws UnsupportedError and changes nothing.
+Violations law_merge(const MethodCase& given);
+/// 8. The same seed, the same losses; another seed, others.
+Violations law_seeds(const MethodCase& given);
+/// 9. As many parameters are trained as the formula says.
+Violations law_parameter_count(const MethodCase& given);
+/// 10. It works in float32 and bfloat16, with one sequence and with the shortest: finite outputs and gradients, its own
+///     parameters in float32, outputs in the base's type, and a sequence's outputs do not depend on its neighbours.
+Violations law_types_and_shapes(const MethodCase& given);
+/// 11. Tokens fed one by one through a key/value cache give what one pass over all gives, to 1e-5 of the largest.
+Violations law_cache(const MethodCase& given);
+
+struct Law {
+  const char* name;
+  Violations (*check)(const MethodCase&);
+};
+
+/// All of them, in order.
+const std::vector<Law>& method_laws();
+
+}  // namespace peftlab::testing

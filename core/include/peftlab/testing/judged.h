@@ -1,0 +1,46 @@
+#pragma once
+
+/// \file
+/// What tests of metrics share: a split whose answers and likelihoods are written down, and a metric as the program
+/// makes it.
+
+#include <peftlab/metric.h>
+#include <peftlab/value.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace peftlab::testing {
+
+/// A split without a model.
+class ToyJudged final : public Judged {
+ public:
+  using References = std::vector<std::vector<std::optional<std::string>>>;
+  using Likely = std::function<Likelihood(const Candidate&)>;
+
+  /// `likely` may be left out where no metric asks for it; asking then throws UnsupportedError, as where a metric is
+  /// given predictions only.
+  ToyJudged(std::vector<std::string> predictions, References references, Likely likely = nullptr);
+
+  int64_t size() const override;
+  const References& references() const override { return references_; }
+  const std::vector<std::string>& predictions() override { return predictions_; }
+  std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
+
+  /// Every candidate asked for so far, in order.
+  const std::vector<Candidate>& asked() const { return asked_; }
+
+ private:
+  std::vector<std::string> predictions_;
+  References references_;
+  Likely likely_;
+  std::vector<Candidate> asked_;
+};
+
+/// Loads the metric `name` from the build's plugins and makes one.
+/// Throws: PluginError if there is none; ConfigError with all that is wrong with `options`.
+std::unique_ptr<Metric> make_metric(const std::string& name, const Table& options = {});
+
+}  // namespace peftlab::testing

@@ -1,0 +1,1 @@
+// Empty on purpose: it carries the precompiled header.

@@ -1,0 +1,113 @@
+// The blocks models are made of, but for attention.
+
+#include <peftlab/error.h>
+#include <peftlab/nn/embedding.h>
+#include <peftlab/nn/linear.h>
+#include <peftlab/nn/norm.h>
+#include <peftlab/nn/rotary.h>
+#include <peftlab/nn/sublayer.h>
+
+#include <cmath>
+
+namespace peftlab {
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias) : in(in), out(out) {
+  weight = register_parameter("weight", torch::empty({out, in}));
+  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  if (with_bias) {
+    const double bound = 1.0 / std::sqrt(static_cast<double>(in));
+    bias = register_parameter("bias", torch::empty({out}));
+    torch::nn::init::uniform_(bias, -bound, bound);
+  }
+}
+
+torch::Tensor Linear::base(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
+
+torch::Tensor Linear::forward(const torch::Tensor& x) const { return apply(hooks_.size(), x); }
+
+torch::Tensor Linear::apply(size_t hooks, const torch::Tensor& x) const {
+  if (hooks == 0) return base(x);
+  return hooks_[hooks - 1](x, [this, hooks](const torch::Tensor& inner) { return apply(hooks - 1, inner); });
+}
+
+void Linear::extend(Hook hook) { hooks_.push_back(std::move(hook)); }
+
+void Linear::restore() { hooks_.clear(); }
+
+void Linear::add_to_weight(const torch::Tensor& delta) {
+  const torch::NoGradGuard no_grad;
+  weight.copy_((weight.to(torch::kFloat32) + delta.to(torch::kFloat32)).to(weight.scalar_type()));
+}
+
+torch::Tensor Sublayer::forward(torch::Tensor h) const {
+  for (const Hook& hook : hooks_) h = hook(h);
+  return h;
+}
+
+LayerNorm::LayerNorm(int64_t width, double eps) : eps(eps) {
+  weight = register_parameter("weight", torch::ones({width}));
+  bias = register_parameter("bias", torch::zeros({width}));
+}
+
+torch::Tensor LayerNorm::forward(const torch::Tensor& x) const {
+  return torch::layer_norm(x, {weight.size(0)}, weight, bias, eps);
+}
+
+Embedding::Embedding(int64_t rows, int64_t width) {
+  weight = register_parameter("weight", torch::randn({rows, width}));
+}
+
+torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return torch::embedding(weight, ids); }
+
+void EmbeddingSite::prepend(Source source, int64_t tokens) {
+  sources_.push_back(std::move(source));
+  tokens_ += tokens;
+}
+
+EmbeddingSite::Extended EmbeddingSite::extend(const torch::Tensor& embedded, const Layout& layout) const {
+  Extended extended{embedded, layout, {}};
+  if (sources_.empty()) return extended;
+
+  std::vector<torch::Tensor> vectors;
+  for (auto source = sources_.rbegin(); source != sources_.rend(); ++source) {
+    vectors.push_back((*source)().to(embedded.scalar_type()));
+  }
+  const torch::Tensor front = torch::cat(vectors);
+  TORCH_CHECK(front.size(0) == tokens_ && front.size(1) == width, "virtual tokens are ", front.sizes(), ", wanted [",
+              tokens_, ", ", width, "]");
+
+  extended.layout = Layout();
+  std::vector<torch::Tensor> parts;
+  std::vector<torch::Tensor> own;
+  for (int64_t s = 0; s < layout.sequences(); ++s) {
+    parts.push_back(front);
+    parts.push_back(embedded.slice(0, layout.offsets[s], layout.offsets[s + 1]));
+    const int64_t start = extended.layout.total() + tokens_;
+    own.push_back(torch::arange(start, start + layout.length(s)));
+    const int64_t context = layout.context[s];
+    extended.layout.add(layout.length(s) + tokens_, context > 0 ? context + tokens_ : 0);
+  }
+  extended.rows = torch::cat(parts);
+  extended.own_rows = torch::cat(own).to(embedded.device());
+  return extended;
+}
+
+torch::Tensor inverse_frequencies(int64_t width, double base) {
+  const auto exponents = torch::arange(0, width, 2, torch::kInt64).to(torch::kFloat32) / static_cast<double>(width);
+  return 1.0 / torch::pow(base, exponents);
+}
+
+RotaryAngles RotaryAngles::at(const torch::Tensor& positions, const torch::Tensor& inverse_frequencies) {
+  const auto half = torch::outer(positions.to(inverse_frequencies.scalar_type()), inverse_frequencies);
+  const auto angles = torch::cat({half, half}, -1);
+  return {angles.cos(), angles.sin()};
+}
+
+torch::Tensor rotate(const torch::Tensor& x, const RotaryAngles& angles) {
+  const auto halves = x.chunk(2, -1);
+  const auto turned = torch::cat({-halves[1], halves[0]}, -1);
+  const auto cosines = angles.cosines.unsqueeze(1), sines = angles.sines.unsqueeze(1);
+  return (x * cosines + turned * sines).to(x.scalar_type());
+}
+
+}  // namespace peftlab

@@ -1,0 +1,81 @@
+#pragma once
+
+/// \file
+/// A model ready to be trained, judged or asked: loaded, frozen, on its device, with methods attached.
+
+#include "plan/run_spec.h"
+#include "registry/registry.h"
+
+#include <peftlab/method.h>
+#include <peftlab/model.h>
+#include <peftlab/tokenizer.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace peftlab::attach {
+
+/// A method on the model, and how it was made.
+struct AttachedMethod {
+  std::string plugin;
+  Table options;  ///< in force, defaults included
+  std::shared_ptr<Method> method;
+};
+
+struct Session {
+  std::filesystem::path folder;  ///< of the model
+  std::shared_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<AttachedMethod> methods;  ///< in the order they were attached
+  torch::Device device = torch::kCPU;
+  std::string base_sha256;  ///< of the base weights; empty if they were drawn at random
+  int64_t base_parameters = 0;
+
+  /// What the trainer updates: the methods' parameters as "<plugin>/<name>", then the base's own that are trained.
+  TensorMap trained() const;
+  int64_t trainable_parameters() const;
+  /// Whether a freshly attached session computes what the base does.
+  bool starts_at_base() const;
+  void set_training(bool on);
+};
+
+/// "cpu", "cuda", "auto" (a GPU where there is one). Opens torch_cuda where it is needed.
+/// Throws: ConfigError if a GPU is asked for and none can be used, with the reason.
+torch::Device choose_device(const std::string& word);
+
+/// Which model and how.
+struct ModelChoice {
+  std::filesystem::path folder;
+  std::string init = "pretrained";  ///< or "random", drawn from `seed`
+  std::string dtype = "float32";
+  int64_t seed = 0;
+};
+
+/// Makes the model its config.json describes, gives it its weights, freezes it and moves it to `device`.
+/// Throws: FormatError, PluginError.
+Session open_model(const ModelChoice& choice, const registry::Registry& registry, torch::Device device);
+
+/// Makes and attaches methods, torch's generator seeded with `seed` right before the first, as Hugging Face's users do
+/// before get_peft_model.
+/// Throws: ConfigError for options or targets that do not fit.
+void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
+                    const registry::Registry& registry);
+
+/// Attaches the method a saved adapter folder describes, with its values.
+/// Throws: FormatError if it was trained on another base, or does not fit this one.
+void attach_adapter(Session& session, const std::filesystem::path& folder, const registry::Registry& registry);
+
+/// What save_result() left.
+struct SavedResult {
+  std::filesystem::path folder;
+  std::string sha256;  ///< of adapter_model.safetensors, or of a whole model's model.safetensors; empty: nothing trained
+  bool is_model = false;
+};
+
+/// Writes what was trained into `folder`: an adapter folder (for a mixture, one folder a method inside it), or a whole
+/// model. Nothing is written, and sha256 is empty, where nothing was trained.
+SavedResult save_result(const Session& session, const std::filesystem::path& folder);
+
+}  // namespace peftlab::attach

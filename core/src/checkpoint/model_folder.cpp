@@ -1,0 +1,152 @@
+#include "checkpoint/model_folder.h"
+
+#include "support/files.h"
+#include "checkpoint/safetensors.h"
+#include "support/sha256.h"
+
+#include <peftlab/error.h>
+#include <peftlab/params.h>
+
+#include <set>
+
+namespace peftlab::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSingle = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+std::string shape_text(const torch::Tensor& t) { return to_json(std::vector<int64_t>(t.sizes().begin(), t.sizes().end())); }
+
+bool is_pickle(const fs::path& file) {
+  static const std::set<std::string> kEndings = {".bin", ".pt", ".pth", ".ckpt", ".pkl"};
+  return kEndings.count(file.extension().string()) > 0;
+}
+
+std::vector<fs::path> shards(const fs::path& folder) {
+  const fs::path index = folder / kIndex;
+  const Value value = parse_json(read_text(index), index.string());
+  const Value* map = value.find("weight_map");
+  if (!map || !map->get_if<Table>()) throw FormatError(index.string() + ": has no `weight_map`");
+  std::set<std::string> names;
+  for (const auto& [tensor, file] : *map->get_if<Table>()) {
+    const auto* name = file.get_if<std::string>();
+    if (!name || name->empty() || name->find('/') != std::string::npos || *name == "..") {
+      throw FormatError(index.string() + ": tensor `" + tensor + "` is said to be in " + to_json(file) +
+                        ", wanted the name of a file in this folder");
+    }
+    names.insert(*name);
+  }
+  if (names.empty()) throw FormatError(index.string() + ": names no file");
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(folder / name);
+  return files;
+}
+
+}  // namespace
+
+Table read_config(const fs::path& folder) {
+  if (!fs::is_directory(folder)) throw FormatError(folder.string() + ": is no model folder: there is no such folder");
+  const fs::path file = folder / "config.json";
+  const Value value = parse_json(read_text(file, size_t{4} << 20), file.string());
+  const Table* config = value.get_if<Table>();
+  if (!config) throw FormatError(file.string() + ": is no JSON object");
+  const Value* type = value.find("model_type");
+  if (!type || !type->get_if<std::string>()) throw FormatError(file.string() + ": has no `model_type`");
+  return *config;
+}
+
+std::vector<fs::path> weight_files(const fs::path& folder) {
+  if (fs::exists(folder / kSingle)) return {folder / kSingle};
+  if (fs::exists(folder / kIndex)) return shards(folder);
+  std::string pickles;
+  if (fs::is_directory(folder)) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (is_pickle(entry.path())) pickles += " " + entry.path().filename().string();
+    }
+  }
+  if (!pickles.empty()) {
+    throw FormatError(folder.string() + ": holds" + pickles +
+                      ", pickled files that can run code when read and are not read here. Convert them where you trust "
+                      "them: python -c \"import sys, torch; from safetensors.torch import save_file; "
+                      "save_file({k: v.contiguous() for k, v in torch.load(sys.argv[1], weights_only=True).items()}, "
+                      "'model.safetensors', {'format': 'pt'})\" FILE");
+  }
+  throw FormatError(folder.string() + ": has no weights: neither " + kSingle + " nor " + kIndex + " is there");
+}
+
+std::string weights_sha256(const fs::path& folder) {
+  const auto files = weight_files(folder);
+  if (files.size() == 1 && files[0].filename() == kSingle) return sha256_file(files[0]);
+  std::string lines;
+  for (const fs::path& file : files) lines += sha256_file(file) + "  " + file.filename().string() + "\n";
+  return sha256_hex(lines);
+}
+
+void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype) {
+  auto parameters = model.named_parameters();
+  const auto tied = model.tied();
+  TensorMap found;
+  std::string problems;
+  for (const fs::path& file : weight_files(folder)) {
+    const SafetensorsFile tensors(file);
+    for (const std::string& name : tensors.names()) {
+      if (model.ignores(name)) continue;
+      if (!found.emplace(name, tensors.tensor(name)).second) problems += "\n  twice: " + name;
+    }
+  }
+  for (const auto& [copy, original] : tied) {
+    const auto extra = found.find(copy);
+    if (extra == found.end()) continue;
+    const auto kept = found.find(original);
+    if (kept == found.end()) {
+      found.emplace(original, extra->second);
+    } else if (!torch::equal(kept->second, extra->second)) {
+      problems += "\n  " + copy + " is tied to " + original + " but differs from it";
+    }
+    found.erase(copy);
+  }
+  const torch::NoGradGuard no_grad;
+  for (auto& item : parameters) {
+    const auto it = found.find(item.key());
+    if (it == found.end()) {
+      problems += "\n  missing: " + item.key() + " " + shape_text(item.value());
+    } else if (it->second.sizes() != item.value().sizes()) {
+      problems += "\n  " + item.key() + " is " + shape_text(it->second) + ", wanted " + shape_text(item.value());
+    } else if (!it->second.is_floating_point()) {
+      problems += "\n  " + item.key() + " is of type " + c10::toString(it->second.scalar_type()) + ", wanted real numbers";
+    } else {
+      item.value().set_data(it->second.to(dtype));
+    }
+  }
+  std::vector<std::string> unknown;
+  for (const auto& [name, tensor] : found) {
+    if (!parameters.contains(name)) problems += "\n  not known: " + name + " " + shape_text(tensor);
+  }
+  if (!problems.empty()) {
+    throw FormatError(folder.string() + ": the weights do not fit " + (folder / "config.json").string() + ":" + problems);
+  }
+}
+
+void save_model(const Model& model, const fs::path& source, const fs::path& folder) {
+  fs::create_directories(folder);
+  for (const auto& entry : fs::directory_iterator(source)) {
+    const fs::path& file = entry.path();
+    const std::string name = file.filename().string();
+    if (!entry.is_regular_file() || is_pickle(file) || file.extension() == ".safetensors" || name == kIndex) continue;
+    fs::copy_file(file, folder / name, fs::copy_options::overwrite_existing);
+  }
+  TensorMap tensors;
+  for (const auto& item : model.named_parameters()) tensors[item.key()] = item.value();
+  write_safetensors(folder / kSingle, tensors);
+}
+
+torch::ScalarType dtype_from(const std::string& word) {
+  if (word == "float32") return torch::kFloat32;
+  if (word == "bfloat16") return torch::kBFloat16;
+  if (word == "float16") return torch::kFloat16;
+  throw ConfigError("dtype `" + word + "` is not known. " + suggestion(word, {"float32", "bfloat16", "float16"}));
+}
+
+}  // namespace peftlab::checkpoint

@@ -1,0 +1,209 @@
+#include "checkpoint/safetensors.h"
+
+#include "support/files.h"
+
+#include <peftlab/error.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace peftlab::checkpoint {
+namespace {
+
+constexpr size_t kHeaderLimit = 100'000'000;  // the reference implementation's
+constexpr size_t kDimensionLimit = 64;
+
+const std::map<std::string, torch::ScalarType>& types() {
+  static const std::map<std::string, torch::ScalarType> kTypes = {
+      {"F64", torch::kFloat64},     {"F32", torch::kFloat32},        {"F16", torch::kFloat16},
+      {"BF16", torch::kBFloat16},   {"F8_E4M3", at::kFloat8_e4m3fn}, {"F8_E5M2", at::kFloat8_e5m2},
+      {"I64", torch::kInt64},       {"I32", torch::kInt32},          {"I16", torch::kInt16},
+      {"I8", torch::kInt8},         {"U8", torch::kUInt8},           {"BOOL", torch::kBool},
+  };
+  return kTypes;
+}
+
+std::string type_text(torch::ScalarType type) {
+  for (const auto& [name, candidate] : types()) {
+    if (candidate == type) return name;
+  }
+  throw FormatError(std::string("safetensors has no type for ") + c10::toString(type));
+}
+
+}  // namespace
+
+struct SafetensorsFile::Mapping {
+  explicit Mapping(const std::filesystem::path& path) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) throw FormatError(path.string() + ": cannot be opened: " + std::strerror(errno));
+    struct stat status {};
+    if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+      ::close(file);
+      throw FormatError(path.string() + ": is not a regular file");
+    }
+    size = static_cast<size_t>(status.st_size);
+    if (size > 0) data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
+    const int error = errno;
+    ::close(file);
+    if (data == MAP_FAILED) throw FormatError(path.string() + ": cannot be mapped: " + std::strerror(error));
+  }
+  ~Mapping() {
+    if (data && data != MAP_FAILED) ::munmap(data, size);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  const char* bytes() const { return static_cast<const char*>(data); }
+
+  void* data = nullptr;
+  size_t size = 0;
+};
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), mapping_(new Mapping(path)) {
+  const auto refuse = [&](const std::string& what) { throw FormatError(path.string() + ": not safetensors: " + what); };
+  if (mapping_->size < 8) refuse("only " + std::to_string(mapping_->size) + " bytes long");
+  uint64_t header = 0;
+  for (int i = 7; i >= 0; --i) header = header << 8 | static_cast<unsigned char>(mapping_->bytes()[i]);
+  if (header > kHeaderLimit) refuse("its header claims " + std::to_string(header) + " bytes");
+  if (header > mapping_->size - 8) {
+    refuse("its header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(mapping_->size));
+  }
+  const std::string_view text(mapping_->bytes() + 8, header);
+  if (text.empty() || text.front() != '{') refuse("its header is no JSON object");
+  const Value value = parse_json(text, path.string());
+  const size_t data_start = 8 + header;
+
+  for (const auto& [name, entry] : *value.get_if<Table>()) {
+    if (name != "__metadata__") {
+      read_entry(name, entry, data_start);
+      continue;
+    }
+    const Table* table = entry.get_if<Table>();
+    if (!table) refuse("__metadata__ is no object");
+    for (const auto& [key, item] : *table) {
+      const auto* line = item.get_if<std::string>();
+      if (!line) refuse("__metadata__ `" + key + "` is no string");
+      metadata_[key] = *line;
+    }
+  }
+
+  std::map<size_t, std::pair<size_t, std::string>> ranges;  // begin -> end, name; empty tensors take no room
+  for (const auto& [name, entry] : entries_) {
+    if (entry.begin == entry.end) continue;
+    if (!ranges.emplace(entry.begin, std::make_pair(entry.end, name)).second) refuse("`" + name + "` overlaps another tensor");
+  }
+  size_t next = data_start;
+  for (const auto& [begin, range] : ranges) {
+    if (begin != next) refuse("`" + range.second + "` does not begin where the tensor before it ends");
+    next = range.first;
+  }
+  if (next != mapping_->size) {
+    refuse("the tensors end at byte " + std::to_string(next) + " of " + std::to_string(mapping_->size));
+  }
+}
+
+void SafetensorsFile::read_entry(const std::string& name, const Value& value, size_t data_start) {
+  const auto refuse = [&](const std::string& what) {
+    throw FormatError(path_.string() + ": tensor `" + name + "`: " + what);
+  };
+  const Value* type = value.find("dtype");
+  const Value* shape = value.find("shape");
+  const Value* offsets = value.find("data_offsets");
+  if (!type || !type->get_if<std::string>() || !shape || !shape->get_if<List>() || !offsets ||
+      !offsets->get_if<List>() || offsets->get_if<List>()->size() != 2) {
+    refuse("wanted dtype, shape and two data_offsets, found " + to_json(value).substr(0, 200));
+  }
+  Entry entry;
+  const auto known = types().find(*type->get_if<std::string>());
+  if (known == types().end()) refuse("type " + *type->get_if<std::string>() + " is not supported");
+  entry.type = known->second;
+
+  const auto number = [&](const Value& v, const char* what) {
+    const int64_t* n = v.get_if<int64_t>();
+    if (!n || *n < 0) refuse(std::string(what) + " " + to_json(v).substr(0, 40) + " is no natural number");
+    return static_cast<size_t>(*n);
+  };
+  if (shape->get_if<List>()->size() > kDimensionLimit) refuse("has more than 64 dimensions");
+  size_t bytes = c10::elementSize(entry.type);
+  for (const Value& item : *shape->get_if<List>()) {
+    const size_t size = number(item, "size");
+    if (__builtin_mul_overflow(bytes, size, &bytes)) refuse("its size overflows");
+    entry.shape.push_back(static_cast<int64_t>(size));
+  }
+  const size_t begin = number(offsets->get_if<List>()->at(0), "offset");
+  const size_t end = number(offsets->get_if<List>()->at(1), "offset");
+  const size_t room = mapping_->size - data_start;
+  if (begin > end || end > room) {
+    refuse("offsets " + std::to_string(begin) + " to " + std::to_string(end) + " lie outside the " +
+           std::to_string(room) + " bytes of data");
+  }
+  if (end - begin != bytes) {
+    refuse("shape and type take " + std::to_string(bytes) + " bytes, the offsets give " + std::to_string(end - begin));
+  }
+  entry.begin = data_start + begin;
+  entry.end = data_start + end;
+  entries_.emplace(name, std::move(entry));
+}
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries_) names.push_back(name);
+  return names;
+}
+
+torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) throw FormatError(path_.string() + ": has no tensor `" + name + "`");
+  const Entry& entry = found->second;
+  const auto options = torch::TensorOptions(entry.type);
+  char* data = static_cast<char*>(mapping_->data) + entry.begin;
+  if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.type) != 0) {
+    auto copy = torch::empty(entry.shape, options);
+    std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
+    return copy;
+  }
+  return torch::from_blob(data, entry.shape, [keep = mapping_](void*) {}, options);
+}
+
+TensorMap read_tensors(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  TensorMap tensors;
+  for (const std::string& name : file.names()) tensors[name] = file.tensor(name);
+  return tensors;
+}
+
+void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  Table header;
+  Table meta;
+  for (const auto& [key, value] : metadata) meta[key] = value;
+  if (!meta.empty()) header["__metadata__"] = meta;
+
+  std::vector<torch::Tensor> parts;
+  int64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    parts.push_back(tensor.detach().to(torch::kCPU).contiguous());
+    const int64_t end = offset + static_cast<int64_t>(parts.back().nbytes());
+    header[name] = Table{{"dtype", type_text(tensor.scalar_type())},
+                         {"shape", std::vector<int64_t>(tensor.sizes().begin(), tensor.sizes().end())},
+                         {"data_offsets", List{offset, end}}};
+    offset = end;
+  }
+  std::string text = to_json(header);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+
+  AtomicFile file(path);
+  char length[8];
+  for (int i = 0; i < 8; ++i) length[i] = static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i));
+  file.write(length, sizeof length);
+  file.write(text.data(), text.size());
+  for (const auto& part : parts) file.write(part.data_ptr(), part.nbytes());
+  file.commit();
+}
+
+}  // namespace peftlab::checkpoint

@@ -1,0 +1,178 @@
+#include "evaluate/judge.h"
+
+#include "train/loss.h"
+
+#include <peftlab/error.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace peftlab::evaluate {
+namespace {
+
+/// The answer part of an encoded example, if its prompt is encoded alike and cannot see the answer.
+std::optional<std::vector<int64_t>> answer_of(const Encoded& whole, const Encoded& prompt) {
+  const auto& tokens = whole.tokens;
+  const size_t shared = prompt.tokens.size();
+  if (tokens.size() <= shared || !std::equal(prompt.tokens.begin(), prompt.tokens.end(), tokens.begin()) ||
+      whole.context != prompt.context || whole.context > static_cast<int64_t>(shared)) {
+    return std::nullopt;
+  }
+  // Every label from the prompt's last row on is the next token, as in a causal answer.
+  for (size_t i = shared - 1; i + 1 < tokens.size(); ++i) {
+    if (whole.labels[i] != tokens[i + 1]) return std::nullopt;
+  }
+  return std::vector<int64_t>(tokens.begin() + static_cast<int64_t>(shared), tokens.end());
+}
+
+}  // namespace
+
+ModelJudge::ModelJudge(attach::Session& session, const Dataset& data, const JudgeOptions& options)
+    : session_(session),
+      data_(data),
+      options_(options),
+      prompts_(data, *session.model, *session.tokenizer, options.max_length, session.device, /*with_target=*/false) {
+  for (int64_t i = 0; i < data.size(); ++i) references_.push_back({data.example(i).target});
+}
+
+const std::vector<std::string>& ModelJudge::predictions() {
+  if (predictions_) return *predictions_;
+  predictions_.emplace();
+  GenerationOptions generation = options_.generation;
+  generation.batch_size = options_.batch_size;
+  for (const auto& ids : generate(session_, prompts_, generation)) {
+    predictions_->push_back(session_.tokenizer->decode(ids));
+  }
+  return *predictions_;
+}
+
+Score ModelJudge::loss() {
+  if (loss_) return *loss_;
+  const torch::NoGradGuard no_grad;
+  train::Feed feed(data_, *session_.model, *session_.tokenizer, options_.max_length, session_.device);
+  Score score{.name = "loss", .n_items = feed.size(), .higher_is_better = false};
+  double sum = 0.0;
+  int64_t labelled = 0;
+  for (int64_t at = 0; at < feed.size(); at += options_.batch_size) {
+    std::vector<int64_t> indices(std::min(options_.batch_size, feed.size() - at));
+    std::iota(indices.begin(), indices.end(), at);
+    const auto losses = train::token_losses(*session_.model, feed.batch(indices)).to(torch::kCPU, torch::kFloat64);
+    const double* next = losses.data_ptr<double>();
+    for (const int64_t index : indices) {
+      const double own = std::accumulate(next, next + feed.labelled(index), 0.0);
+      next += feed.labelled(index);
+      score.per_item.push_back(own);
+      sum += own;
+      labelled += feed.labelled(index);
+    }
+  }
+  if (labelled == 0) throw UnsupportedError("loss: no token of the split has a label");
+  score.value = sum / static_cast<double>(labelled);
+  score.detail = "tokens:" + std::to_string(labelled);
+  loss_ = score;
+  return score;
+}
+
+std::vector<Likelihood> ModelJudge::likelihoods(const std::vector<Candidate>& candidates) {
+  const torch::NoGradGuard no_grad;
+  const int64_t max_length = options_.max_length > 0 ? options_.max_length : session_.model->facts().max_length;
+  std::vector<Encoded> encoded;
+  std::vector<std::vector<int64_t>> answers;
+  for (const Candidate& candidate : candidates) {
+    Example example = data_.example(candidate.example);
+    example.target = candidate.text;
+    encoded.push_back(session_.model->encode(example, *session_.tokenizer, max_length, /*with_target=*/true));
+    if (auto answer = answer_of(encoded.back(), prompts_.encoded(candidate.example))) answers.push_back(*answer);
+  }
+  if (answers.size() == candidates.size()) return likelihoods_by_prompt(candidates, answers);
+  return likelihoods_whole(candidates, encoded);
+}
+
+// The prompt of an example is computed once and its cache shared by the candidates, which lie next to each other.
+std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Candidate>& candidates,
+                                                          const std::vector<std::vector<int64_t>>& answers) {
+  Model& model = *session_.model;
+  std::vector<Likelihood> likelihoods(candidates.size());
+  size_t at = 0;
+  while (at < candidates.size()) {
+    // As many whole candidates as fit into a batch, and the examples they belong to.
+    std::vector<int64_t> examples, owner;
+    size_t end = at;
+    int64_t longest = 0;
+    while (end < candidates.size() && end - at < static_cast<size_t>(4 * options_.batch_size)) {
+      if (examples.empty() || examples.back() != candidates[end].example) examples.push_back(candidates[end].example);
+      owner.push_back(static_cast<int64_t>(examples.size()) - 1);
+      longest = std::max(longest, static_cast<int64_t>(answers[end].size()));
+      ++end;
+    }
+    const Batch prompt = prompts_.batch(examples);
+    KeyValueCache cache(longest);
+    const auto hidden = model.hidden(prompt, &cache);
+    std::vector<int64_t> last;
+    for (const int64_t s : owner) last.push_back(prompt.layout.offsets[s + 1] - 1);
+    const auto first_rows = hidden.index_select(0, torch::tensor(last, torch::kInt64).to(session_.device));
+    cache.select(torch::tensor(owner, torch::kInt64));
+
+    // Row 0 of an answer is predicted by the prompt's last row, row i by row i - 1 of the answer.
+    std::vector<Encoded> steps;
+    std::vector<int64_t> labels;
+    for (size_t i = at; i < end; ++i) {
+      const auto& answer = answers[i];
+      steps.push_back({{answer.begin(), answer.end()}, std::vector<int64_t>(answer.size(), kNoLabel), 0, -1});
+    }
+    const Batch batch = pack(steps).to(session_.device);
+    const auto answer_rows = model.hidden(batch, &cache);
+    std::vector<torch::Tensor> rows;
+    for (size_t i = at; i < end; ++i) {
+      const int64_t s = static_cast<int64_t>(i - at);
+      rows.push_back(first_rows.slice(0, s, s + 1));
+      rows.push_back(answer_rows.slice(0, batch.layout.offsets[s], batch.layout.offsets[s + 1] - 1));
+      labels.insert(labels.end(), answers[i].begin(), answers[i].end());
+    }
+    const auto losses = train::losses_of_rows(model, torch::cat(rows), torch::tensor(labels, torch::kInt64).to(session_.device))
+                            .to(torch::kCPU, torch::kFloat64);
+    const double* next = losses.data_ptr<double>();
+    for (size_t i = at; i < end; ++i) {
+      const auto tokens = static_cast<int64_t>(answers[i].size());
+      likelihoods[i] = {-std::accumulate(next, next + tokens, 0.0), tokens};
+      next += tokens;
+    }
+    at = end;
+  }
+  return likelihoods;
+}
+
+std::vector<Likelihood> ModelJudge::likelihoods_whole(const std::vector<Candidate>& candidates,
+                                                      const std::vector<Encoded>& encoded) {
+  std::vector<Likelihood> likelihoods(candidates.size());
+  const auto step = static_cast<size_t>(options_.batch_size);
+  for (size_t at = 0; at < candidates.size(); at += step) {
+    const size_t end = std::min(candidates.size(), at + step);
+    std::vector<int64_t> indices;
+    for (size_t i = at; i < end; ++i) indices.push_back(candidates[i].example);
+    const Batch batch = prompts_.batch(indices, {encoded.begin() + at, encoded.begin() + end});
+    const auto losses = train::token_losses(*session_.model, batch).to(torch::kCPU, torch::kFloat64);
+    const double* next = losses.data_ptr<double>();
+    for (size_t i = at; i < end; ++i) {
+      const auto tokens = std::count_if(encoded[i].labels.begin(), encoded[i].labels.end(),
+                                        [](int64_t label) { return label != kNoLabel; });
+      likelihoods[i] = {-std::accumulate(next, next + tokens, 0.0), tokens};
+      next += tokens;
+    }
+  }
+  return likelihoods;
+}
+
+std::vector<Score> scores(ModelJudge& judge, const std::vector<std::unique_ptr<Metric>>& metrics) {
+  std::vector<Score> all = {judge.loss()};
+  for (const auto& metric : metrics) {
+    for (Score& score : metric->compute(judge)) all.push_back(std::move(score));
+  }
+  return all;
+}
+
+std::vector<Likelihood> TextJudge::likelihoods(const std::vector<Candidate>&) {
+  throw UnsupportedError("this metric asks how likely a text is, which needs a model: use `peftlab eval`");
+}
+
+}  // namespace peftlab::evaluate

@@ -1,0 +1,73 @@
+#pragma once
+
+/// \file
+/// Session -> Scores: loss, answers and likelihoods over one split, each computed once and shared by all metrics.
+
+#include "attach/session.h"
+#include "evaluate/generate.h"
+#include "train/feed.h"
+
+#include <peftlab/dataset.h>
+#include <peftlab/metric.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace peftlab::evaluate {
+
+struct JudgeOptions {
+  int64_t batch_size = 32;  ///< sequences computed at once
+  int64_t max_length = 0;   ///< tokens of an encoded example; 0: what the model holds
+  GenerationOptions generation;
+};
+
+/// A model on one split of data. The session's model is used as it stands, not training, in its own type.
+class ModelJudge final : public Judged {
+ public:
+  ModelJudge(attach::Session& session, const Dataset& data, const JudgeOptions& options);
+
+  int64_t size() const override { return data_.size(); }
+  const std::vector<std::vector<std::optional<std::string>>>& references() const override { return references_; }
+  const std::vector<std::string>& predictions() override;
+  std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
+
+  /// The mean of -log p over all labelled tokens of the split, with each example's own sum in `per_item`.
+  Score loss();
+
+ private:
+  std::vector<Likelihood> likelihoods_by_prompt(const std::vector<Candidate>& candidates,
+                                                const std::vector<std::vector<int64_t>>& answers);
+  std::vector<Likelihood> likelihoods_whole(const std::vector<Candidate>& candidates,
+                                            const std::vector<Encoded>& encoded);
+
+  attach::Session& session_;
+  const Dataset& data_;
+  JudgeOptions options_;
+  train::Feed prompts_;
+  std::vector<std::vector<std::optional<std::string>>> references_;
+  std::optional<std::vector<std::string>> predictions_;
+  std::optional<Score> loss_;
+};
+
+/// `loss`, then what the metrics give, in their order.
+std::vector<Score> scores(ModelJudge& judge, const std::vector<std::unique_ptr<Metric>>& metrics);
+
+/// Predictions and references without a model, as in `peftlab score`.
+class TextJudge final : public Judged {
+ public:
+  TextJudge(std::vector<std::string> predictions, std::vector<std::vector<std::optional<std::string>>> references)
+      : predictions_(std::move(predictions)), references_(std::move(references)) {}
+
+  int64_t size() const override { return static_cast<int64_t>(predictions_.size()); }
+  const std::vector<std::vector<std::optional<std::string>>>& references() const override { return references_; }
+  const std::vector<std::string>& predictions() override { return predictions_; }
+  std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
+
+ private:
+  std::vector<std::string> predictions_;
+  std::vector<std::vector<std::optional<std::string>>> references_;
+};
+
+}  // namespace peftlab::evaluate

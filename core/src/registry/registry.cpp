@@ -1,0 +1,223 @@
+#include "registry/registry.h"
+
+#include "support/sha256.h"
+
+#include <peftlab/error.h>
+
+#define BOOST_DLL_USE_STD_FS
+#include <boost/dll/runtime_symbol_info.hpp>
+#include <boost/dll/shared_library.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+
+namespace peftlab::registry {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSymbol = "peftlab_plugin";
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) {
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
+/// Opened for good: the list is never destroyed, so no library is closed before the process ends.
+std::vector<boost::dll::shared_library>& opened_libraries() {
+  static auto* libraries = new std::vector<boost::dll::shared_library>();
+  return *libraries;
+}
+
+bool is_name(const std::string& name) {
+  if (name.empty() || name.size() > 64) return false;
+  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
+}
+
+}  // namespace
+
+std::string kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::model:
+      return "model";
+    case Kind::dataset:
+      return "dataset";
+    case Kind::method:
+      return "method";
+    case Kind::metric:
+      return "metric";
+  }
+  return "kind " + std::to_string(static_cast<uint32_t>(kind));
+}
+
+std::string manifest_problem(const Manifest& manifest) {
+  if (manifest.magic != kManifestMagic) return "its symbol `peftlab_plugin` is no manifest";
+  if (manifest.abi != kAbi) {
+    return "it was built for plugin ABI " + std::to_string(manifest.abi) + ", this peftlab has ABI " +
+           std::to_string(kAbi) + ": build it again with this peftlab's headers";
+  }
+  if (manifest.torch_version == nullptr || std::string(manifest.torch_version) != TORCH_VERSION) {
+    return "it was built with LibTorch " + std::string(manifest.torch_version ? manifest.torch_version : "(unknown)") +
+           ", this peftlab runs with " TORCH_VERSION;
+  }
+  if (manifest.cxx11_abi != _GLIBCXX_USE_CXX11_ABI) {
+    return "it was built with _GLIBCXX_USE_CXX11_ABI=" + std::to_string(manifest.cxx11_abi) + ", this peftlab with " +
+           std::to_string(_GLIBCXX_USE_CXX11_ABI);
+  }
+  if (manifest.kind < 1 || manifest.kind > 4) return "it is of the unknown kind " + std::to_string(manifest.kind);
+  if (manifest.name == nullptr || !is_name(manifest.name)) {
+    return "its name `" + std::string(manifest.name ? manifest.name : "") + "` is not made of letters, digits, - and _";
+  }
+  if (manifest.create == nullptr) return "its manifest has no factory";
+  return "";
+}
+
+Registry::Registry(const std::vector<fs::path>& folders) {
+  for (const fs::path& folder : folders) {
+    std::error_code error;
+    std::vector<fs::path> files;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+      if (it->path().extension() == ".so") files.push_back(fs::absolute(it->path()));
+    }
+    if (error) {
+      refusals_.push_back({folder, "the folder cannot be read: " + error.message()});
+      continue;
+    }
+    std::sort(files.begin(), files.end());
+    for (const fs::path& file : files) load(file);
+  }
+  std::sort(plugins_.begin(), plugins_.end(), [](const Plugin& a, const Plugin& b) {
+    return std::make_pair(a.kind, a.name) < std::make_pair(b.kind, b.name);
+  });
+}
+
+std::vector<fs::path> Registry::default_folders() {
+  std::vector<fs::path> folders = {boost::dll::program_location().parent_path() / "plugins"};
+  if (const char* more = std::getenv("PEFTLAB_PLUGIN_PATH")) {
+    for (const std::string& folder : split(more, ':')) folders.emplace_back(folder);
+  }
+  return folders;
+}
+
+void Registry::load(const fs::path& file) {
+  const auto refuse = [&](const std::string& reason) { refusals_.push_back({file, reason}); };
+  std::error_code error;
+  boost::dll::shared_library library;
+  try {
+    library.load(file, error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  } catch (const std::exception& thrown) {
+    return refuse(std::string("it throws while it is loaded: ") + thrown.what());
+  }
+  if (error) return refuse("it cannot be loaded: " + error.message());
+  opened_libraries().push_back(library);
+  if (!library.has(kSymbol)) return refuse("it exports no `peftlab_plugin`: it is no peftlab plugin");
+  const Manifest& manifest = library.get<const Manifest>(kSymbol);
+  if (const std::string problem = manifest_problem(manifest); !problem.empty()) return refuse(problem);
+
+  Plugin plugin;
+  plugin.name = manifest.name;
+  plugin.kind = static_cast<Kind>(manifest.kind);
+  plugin.file = file;
+  plugin.summary = manifest.summary ? manifest.summary : "";
+  plugin.source = manifest.source ? manifest.source : "";
+  plugin.aliases = split(manifest.aliases ? manifest.aliases : "", ' ');
+  plugin.torch_version = manifest.torch_version;
+  plugin.abi = manifest.abi;
+  plugin.manifest = &manifest;
+  for (const Plugin& other : plugins_) {
+    if (other.name == plugin.name) {
+      return refuse("its name `" + plugin.name + "` is taken by " + other.file.string());
+    }
+    if (other.kind != plugin.kind) continue;
+    for (const std::string& alias : plugin.aliases) {
+      if (std::find(other.aliases.begin(), other.aliases.end(), alias) != other.aliases.end()) {
+        return refuse("its alias `" + alias + "` is taken by " + other.file.string());
+      }
+    }
+  }
+  plugin.sha256 = sha256_file(file);
+  plugins_.push_back(std::move(plugin));
+}
+
+const Plugin* Registry::find_if(Kind kind, const std::string& name) const {
+  for (const Plugin& plugin : plugins_) {
+    if (plugin.kind == kind && plugin.name == name) return &plugin;
+  }
+  for (const Plugin& plugin : plugins_) {
+    if (plugin.kind == kind && std::find(plugin.aliases.begin(), plugin.aliases.end(), name) != plugin.aliases.end()) {
+      return &plugin;
+    }
+  }
+  return nullptr;
+}
+
+const Plugin& Registry::find(Kind kind, const std::string& name) const {
+  if (const Plugin* plugin = find_if(kind, name)) return *plugin;
+  std::string message = "there is no " + kind_name(kind) + " plugin `" + name + "`. " + suggestion(name, names(kind));
+  for (const Refusal& refusal : refusals_) {
+    if (refusal.file.stem() == name) message += "\n" + refusal.file.string() + " was refused: " + refusal.reason;
+  }
+  throw PluginError(message);
+}
+
+std::vector<std::string> Registry::names(Kind kind) const {
+  std::vector<std::string> names;
+  for (const Plugin& plugin : plugins_) {
+    if (plugin.kind == kind) names.push_back(plugin.name);
+  }
+  return names;
+}
+
+void* Registry::create(const Plugin& plugin, Params& params) const {
+  try {
+    if (void* object = plugin.manifest->create(&params)) return object;
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw PluginError("plugin " + plugin.name + " (" + plugin.file.string() + ") threw while it was made: " + error.what());
+  } catch (...) {
+    throw PluginError("plugin " + plugin.name + " (" + plugin.file.string() + ") threw something while it was made");
+  }
+  throw PluginError("plugin " + plugin.name + " (" + plugin.file.string() + ") made nothing");
+}
+
+std::shared_ptr<Model> Registry::make_model(const std::string& name, Params& params) const {
+  return std::shared_ptr<Model>(static_cast<Model*>(create(find(Kind::model, name), params)));
+}
+
+std::unique_ptr<Dataset> Registry::make_dataset(const std::string& name, Params& params) const {
+  return std::unique_ptr<Dataset>(static_cast<Dataset*>(create(find(Kind::dataset, name), params)));
+}
+
+std::shared_ptr<Method> Registry::make_method(const std::string& name, Params& params) const {
+  return std::shared_ptr<Method>(static_cast<Method*>(create(find(Kind::method, name), params)));
+}
+
+std::unique_ptr<Metric> Registry::make_metric(const std::string& name, Params& params) const {
+  return std::unique_ptr<Metric>(static_cast<Metric*>(create(find(Kind::metric, name), params)));
+}
+
+std::vector<OptionSpec> Registry::options(const Plugin& plugin) const {
+  Params params({}, "plugin " + plugin.name);
+  switch (plugin.kind) {
+    case Kind::dataset:
+      make_dataset(plugin.name, params);
+      break;
+    case Kind::method:
+      make_method(plugin.name, params);
+      break;
+    case Kind::metric:
+      make_metric(plugin.name, params);
+      break;
+    case Kind::model:
+      return {};  // a model's options are its config.json
+  }
+  return params.declared();
+}
+
+}  // namespace peftlab::registry

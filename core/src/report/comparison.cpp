@@ -1,0 +1,131 @@
+#include "report/comparison.h"
+
+#include <algorithm>
+
+namespace peftlab::report {
+namespace {
+
+using store::CompareRow;
+using store::RunRow;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+/// Fills in parameters, time and memory from the finished runs of one label. A number that one of them lacks is absent.
+void add_costs(const std::vector<const RunRow*>& runs, MethodResult& result) {
+  if (runs.empty()) return;
+  const auto same = [&](auto member) {
+    auto value = runs.front()->*member;
+    for (const RunRow* run : runs) {
+      if (run->*member != value) value.reset();
+    }
+    return value;
+  };
+  result.trainable_parameters = same(&RunRow::trainable_parameters);
+  result.total_parameters = same(&RunRow::total_parameters);
+  std::vector<double> seconds;
+  std::optional<int64_t> peak = 0;
+  for (const RunRow* run : runs) {
+    if (run->train_seconds) seconds.push_back(*run->train_seconds);
+    peak = peak && run->peak_memory_bytes ? std::optional(std::max(*peak, *run->peak_memory_bytes)) : std::nullopt;
+  }
+  result.peak_memory_bytes = peak;
+  if (seconds.size() != runs.size()) return;
+  result.train_seconds = median(seconds);
+  result.train_seconds_min = *std::min_element(seconds.begin(), seconds.end());
+  result.train_seconds_max = *std::max_element(seconds.begin(), seconds.end());
+}
+
+/// The change of every metric on `retention` against the method "none".
+void add_retention(const std::vector<CompareRow>& rows, Comparison& comparison) {
+  std::map<std::string, double> untouched;
+  for (const CompareRow& row : rows) {
+    if (row.split == "retention" && row.method == "none") untouched[row.metric] = row.mean;
+  }
+  std::map<std::string, bool> known;
+  for (const CompareRow& row : rows) {
+    if (row.split != "retention" || !untouched.contains(row.metric)) continue;
+    if (row.metric != "loss" && row.metric != comparison.primary) continue;
+    known[row.metric] = row.higher_is_better;
+    for (MethodResult& method : comparison.methods) {
+      if (method.label == row.label) method.retention_change[row.metric] = row.mean - untouched[row.metric];
+    }
+  }
+  for (const auto& [metric, higher] : known) comparison.retention.push_back({metric, higher});
+}
+
+/// Best first by the primary metric; those without it after those with it.
+void rank(Comparison& comparison) {
+  const std::string& primary = comparison.primary;
+  std::stable_sort(comparison.methods.begin(), comparison.methods.end(),
+                   [&](const MethodResult& a, const MethodResult& b) {
+                     const auto x = a.metrics.find(primary);
+                     const auto y = b.metrics.find(primary);
+                     if (x == a.metrics.end() || y == b.metrics.end())
+                       return x != a.metrics.end() && y == b.metrics.end();
+                     const double left = x->second.test.mean;
+                     const double right = y->second.test.mean;
+                     return x->second.test.higher_is_better ? left > right : left < right;
+                   });
+}
+
+}  // namespace
+
+Comparison comparison(const store::Store& store, const std::string& experiment) {
+  Comparison result;
+  result.experiment = store.resolve_experiment(experiment);
+  for (const store::ExperimentRow& row : store.experiments()) {
+    if (row.name != result.experiment) continue;
+    result.primary = row.primary_metric;
+    result.baseline = row.baseline;
+  }
+
+  const std::vector<RunRow> runs = store.runs(result.experiment);
+  std::vector<std::string> labels;
+  std::map<std::string, std::vector<const RunRow*>> finished;
+  std::map<std::string, const RunRow*> any;
+  // The newest finished attempt of a seed is what scores are taken from.
+  std::map<std::pair<std::string, int64_t>, const RunRow*> newest_finished;
+  for (const RunRow& run : runs) {
+    if (!run.is_current) continue;
+    if (any.emplace(run.label, &run).second) labels.push_back(run.label);
+    if (run.state == "finished") newest_finished[{run.label, run.seed}] = &run;
+    if (!run.is_newest || run.state == "finished") continue;
+    (run.state == "failed" ? result.failed : result.unfinished).push_back(run);
+  }
+  for (const auto& [key, run] : newest_finished) finished[key.first].push_back(run);
+
+  const std::vector<CompareRow> scores = store.compare(result.experiment);
+  const std::vector<store::PairedRow> paired = store.paired(result.experiment);
+  std::map<std::string, bool> metrics;
+  for (const std::string& label : labels) {
+    MethodResult method;
+    method.label = label;
+    method.method = any[label]->method;
+    method.is_baseline = any[label]->is_baseline;
+    method.n_finished = static_cast<int64_t>(finished[label].size());
+    add_costs(finished[label], method);
+    for (const CompareRow& row : scores) {
+      if (row.label != label || row.split != "test") continue;
+      method.metrics[row.metric].test = row;
+      metrics[row.metric] = row.higher_is_better;
+    }
+    for (const store::PairedRow& row : paired) {
+      const auto found = method.metrics.find(row.metric);
+      if (row.label == label && found != method.metrics.end()) found->second.against = row;
+    }
+    result.methods.push_back(std::move(method));
+  }
+  if (metrics.contains(result.primary)) result.metrics.push_back({result.primary, metrics[result.primary]});
+  for (const auto& [name, higher] : metrics) {
+    if (name != result.primary) result.metrics.push_back({name, higher});
+  }
+  add_retention(scores, result);
+  rank(result);
+  return result;
+}
+
+}  // namespace peftlab::report

@@ -1,0 +1,249 @@
+#include "run/execute.h"
+
+#include "attach/session.h"
+#include "checkpoint/safetensors.h"
+#include "evaluate/judge.h"
+#include "plan/run_spec.h"
+#include "run/clock.h"
+#include "run/device.h"
+#include "run/environment.h"
+#include "run/inputs.h"
+#include "run/interrupt.h"
+#include "train/trainer.h"
+
+#include <peftlab/error.h>
+
+#include <chrono>
+
+namespace peftlab::run {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Points of curves, written to the store a batch at a time: every 50, or once a second.
+class Points {
+ public:
+  Points(store::Store& store, std::string run) : store_(store), run_(std::move(run)) {}
+
+  void add(const std::string& metric, int64_t step, double value) {
+    waiting_.push_back({metric, step, value});
+    if (waiting_.size() >= 50 || clock_.wall_ms() >= 1000) flush();
+  }
+  void flush() {
+    if (!waiting_.empty()) store_.append_points(run_, waiting_);
+    store_.heartbeat(run_);
+    waiting_.clear();
+    clock_ = PhaseClock();
+  }
+
+ private:
+  store::Store& store_;
+  std::string run_;
+  std::vector<store::MetricPoint> waiting_;
+  PhaseClock clock_;
+};
+
+/// One run while it lasts.
+class Execution {
+ public:
+  Execution(store::Store& store, const std::string& uuid, const registry::Registry& registry,
+            const ExecuteOptions& options)
+      : store_(store),
+        uuid_(uuid),
+        registry_(registry),
+        options_(options),
+        spec_(plan::from_table(store.run(uuid).config)),
+        points_(store, uuid) {
+    // The variant's text names no seed: that is the run's own.
+    spec_.seed = store.run(uuid).run.seed;
+  }
+
+  void run() {
+    const PhaseClock total;
+    at::set_num_threads(options_.threads);
+    const torch::Device device = attach::choose_device(options_.device);
+    store_.start_run(uuid_, store_.add_environment(environment_facts(device, options_.threads)), "local");
+    fs::create_directories(work_folder(store_.folder(), uuid_));
+
+    load(device);
+    train();
+    evaluate();
+    save();
+    cost("total", total, std::nullopt, std::nullopt);
+    store_.finish_run(uuid_, {.adapter_sha256 = saved_.sha256.empty() ? std::nullopt : std::optional(saved_.sha256),
+                              .trainable_parameters = trainable_,
+                              .total_parameters = session_.base_parameters});
+    std::error_code ignored;
+    fs::remove_all(work_folder(store_.folder(), uuid_), ignored);
+  }
+
+ private:
+  void load(torch::Device device) {
+    tell({.phase = "load"});
+    const PhaseClock clock;
+    session_ = attach::open_model({spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed}, registry_, device);
+    attach::attach_methods(session_, spec_.methods, spec_.seed, registry_);
+    trainable_ = session_.trainable_parameters();
+    for (const auto& [split, path] : given_splits(spec_)) {
+      Params params(spec_.dataset.options, "plugin " + spec_.dataset.plugin);
+      data_[split] = registry_.make_dataset(spec_.dataset.plugin, params);
+      data_[split]->open(path, session_.model->facts().images);
+    }
+    for (const auto& use : spec_.metrics) {
+      Params params(use.options, "plugin " + use.plugin);
+      metrics_.push_back(registry_.make_metric(use.plugin, params));
+    }
+    cost("load", clock, std::nullopt, std::nullopt);
+  }
+
+  void train() {
+    train::Feed feed(*data_.at("train"), *session_.model, *session_.tokenizer, spec_.max_length.value_or(0),
+                     session_.device);
+    const auto watch = train::Watch{
+        .step =
+            [&](const train::StepReport& step) {
+              points_.add("train/loss", step.step, step.loss);
+              points_.add("train/learning_rate", step.step, step.learning_rate);
+              tell({"train", step.step, step.steps, step.loss, step.learning_rate});
+            },
+        .milestone =
+            [&](int64_t step) {
+              if (!data_.count("validation")) return;
+              points_.add("validation/loss", step, judge("validation").loss().value);
+              points_.flush();
+            },
+        .stop = [] { return seen_signal() != 0; },
+        .resume_file = resume_file(store_.folder(), uuid_),
+    };
+    reset_peak_memory(session_.device);
+    PhaseClock clock;
+    const auto result = train::train(session_, feed, spec_.train, spec_.seed, watch);
+    synchronize(session_.device);
+    points_.flush();
+    if (result.steps > 0) {
+      // The loop's own clock: what milestones took is not in it.
+      clock.set_wall_ms(static_cast<int64_t>(result.seconds * 1000.0 + 0.5));
+      cost("train", clock, peak_resident_bytes(), peak_device_bytes(session_.device));
+      store_.add_event(uuid_, "trained",
+                       {{"steps", result.steps},
+                        {"examples", result.examples},
+                        {"tokens", result.tokens},
+                        {"skipped_steps", result.skipped_steps},
+                        {"optimizer_bytes", result.optimizer_bytes}});
+    }
+    if (result.interrupted) {
+      store_.interrupt_run(uuid_);
+      throw Interrupted{seen_signal()};
+    }
+  }
+
+  void evaluate() {
+    const PhaseClock clock;
+    session_.set_training(false);
+    for (const std::string split : {"validation", "test", "retention"}) {
+      if (!data_.count(split)) continue;
+      tell({.phase = "evaluate"});
+      auto judged = judge(split);
+      // Validation is for choosing, not for ranking: its loss is enough.
+      const auto found = split == "validation" ? std::vector<Score>{judged.loss()} : evaluate::scores(judged, metrics_);
+      std::vector<store::Score> rows;
+      for (const Score& score : found) {
+        rows.push_back({score.name, split, score.value, score.n_items, score.higher_is_better});
+        Table detail = {{"metric", score.name}, {"split", split}, {"detail", score.detail}};
+        if (!score.detail.empty()) store_.add_event(uuid_, "score", detail);
+      }
+      store_.put_scores(uuid_, rows);
+      if (split != "validation" && !metrics_.empty()) keep_predictions(split, judged, found);
+    }
+    cost("evaluate", clock, std::nullopt, std::nullopt);
+  }
+
+  evaluate::ModelJudge judge(const std::string& split) {
+    return {session_, *data_.at(split), {.max_length = spec_.max_length.value_or(0)}};
+  }
+
+  /// One line of JSON an example: its number, prompt, reference, prediction, and its part of each metric that has such.
+  void keep_predictions(const std::string& split, evaluate::ModelJudge& judged, const std::vector<Score>& found) {
+    std::string lines;
+    const auto& predictions = judged.predictions();
+    for (int64_t i = 0; i < judged.size(); ++i) {
+      const Example example = data_.at(split)->example(i);
+      Table line = {{"example", i}, {"prompt", example.prompt}, {"reference", example.target}, {"prediction", predictions[i]}};
+      for (const Score& score : found) {
+        if (static_cast<int64_t>(score.per_item.size()) == judged.size()) line["item/" + score.name] = score.per_item[i];
+      }
+      lines += to_json(line) + "\n";
+    }
+    store_.add_artifact(uuid_, "predictions_" + split + ".jsonl", "predictions", store_.put_object(lines));
+  }
+
+  void save() {
+    const fs::path folder = work_folder(store_.folder(), uuid_) / "result";
+    saved_ = attach::save_result(session_, folder);
+    if (saved_.sha256.empty()) return;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      store_.add_artifact(uuid_, entry.path().filename().string(), saved_.is_model ? "model" : "adapter",
+                          store_.put_object_file(entry.path()));
+    }
+  }
+
+  void cost(const std::string& phase, const PhaseClock& clock, std::optional<int64_t> resident,
+            std::optional<int64_t> device) {
+    store_.put_cost(uuid_, {phase, clock.wall_ms(), clock.cpu_ms(), resident, device});
+  }
+
+  void tell(const Progress& progress) const {
+    if (options_.progress) options_.progress(progress);
+  }
+
+  store::Store& store_;
+  const std::string uuid_;
+  const registry::Registry& registry_;
+  const ExecuteOptions& options_;
+  plan::RunSpec spec_;
+  Points points_;
+  attach::Session session_;
+  std::map<std::string, std::unique_ptr<Dataset>> data_;
+  std::vector<std::unique_ptr<Metric>> metrics_;
+  attach::SavedResult saved_;
+  int64_t trainable_ = 0;
+};
+
+}  // namespace
+
+std::string Progress::line() const {
+  return to_json(Table{{"phase", phase}, {"step", step}, {"steps", steps}, {"loss", loss}, {"learning_rate", learning_rate}});
+}
+
+std::optional<Progress> Progress::parse(const std::string& line) {
+  try {
+    const Value value = parse_json(line, "progress");
+    Progress progress;
+    progress.phase = *value.find("phase")->get_if<std::string>();
+    progress.step = *value.find("step")->get_if<int64_t>();
+    progress.steps = *value.find("steps")->get_if<int64_t>();
+    progress.loss = *value.find("loss")->get_if<double>();
+    progress.learning_rate = *value.find("learning_rate")->get_if<double>();
+    return progress;
+  } catch (const FormatError&) {
+    return std::nullopt;
+  }
+}
+
+fs::path work_folder(const fs::path& store, const std::string& run) { return store / "work" / run; }
+
+fs::path resume_file(const fs::path& store, const std::string& run) { return work_folder(store, run) / "resume.safetensors"; }
+
+int64_t resume_step(const fs::path& file) {
+  const checkpoint::SafetensorsFile saved(file);
+  const auto steps = saved.metadata().find("steps");
+  if (steps == saved.metadata().end()) throw FormatError(file.string() + ": is no resume point");
+  return std::stoll(steps->second);
+}
+
+void execute(store::Store& store, const std::string& uuid, const registry::Registry& registry,
+             const ExecuteOptions& options) {
+  Execution(store, uuid, registry, options).run();
+}
+
+}  // namespace peftlab::run

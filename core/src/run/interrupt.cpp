@@ -1,0 +1,28 @@
+#include "run/interrupt.h"
+
+#include <csignal>
+
+#include <unistd.h>
+
+namespace peftlab::run {
+namespace {
+
+volatile std::sig_atomic_t seen = 0;
+
+void remember(int signal) {
+  if (seen == SIGINT && signal == SIGINT) _exit(128 + SIGINT);
+  seen = signal;
+}
+
+}  // namespace
+
+void watch_signals() {
+  struct sigaction action {};
+  action.sa_handler = remember;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaction(signal, &action, nullptr);
+}
+
+int seen_signal() { return seen; }
+
+}  // namespace peftlab::run

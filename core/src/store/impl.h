@@ -1,0 +1,34 @@
+#pragma once
+
+/// \file
+/// What the sources of Store share.
+
+#include "store/sqlite.h"
+#include "store/store.h"
+
+#include <filesystem>
+#include <string>
+
+namespace peftlab::store {
+
+inline constexpr int64_t kApplicationId = 0x5045464C;  // "PEFL"
+
+struct Store::Impl {
+  std::filesystem::path folder;
+  Database db;
+
+  /// The row of the run `uuid`.
+  /// Throws: StoreError if there is none.
+  Id run_id(const std::string& uuid) const;
+  Id metric_id(const std::string& name);
+};
+
+/// Opens store.db and checks that it is a store of this version.
+Database open_database(const std::filesystem::path& folder, Mode mode);
+
+/// Milliseconds since 1970.
+int64_t now_ms();
+/// A random uuid, version 4.
+std::string make_uuid();
+
+}  // namespace peftlab::store

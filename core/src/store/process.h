@@ -1,0 +1,24 @@
+#pragma once
+
+/// \file
+/// Who a process is, so that a process id used again is not taken for the one that went.
+
+#include <cstdint>
+#include <string>
+
+namespace peftlab::store {
+
+struct ProcessIdentity {
+  int64_t pid = 0;
+  std::string boot_id;      ///< of the kernel's present boot
+  int64_t start_ticks = 0;  ///< when the process began, in clock ticks after boot
+
+  bool operator==(const ProcessIdentity&) const = default;
+};
+
+ProcessIdentity this_process();
+
+/// Whether that very process still runs: same boot, same start time, and not a zombie.
+bool is_alive(const ProcessIdentity& process);
+
+}  // namespace peftlab::store

@@ -1,0 +1,193 @@
+#pragma once
+
+/// \file
+/// What goes into the store and comes out of it, as plain data. Absent optionals are NULL in the store: not known.
+
+#include <peftlab/value.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace peftlab::store {
+
+/// A row's number inside one store.
+using Id = int64_t;
+
+struct BaseModel {
+  std::string name;  ///< as the user wrote it
+  std::string arch;  ///< the model plugin
+  int64_t n_params = 0;
+  std::string dtype;   ///< "float32", ...
+  std::string sha256;  ///< of the weights
+};
+
+struct Dataset {
+  std::string name;
+  std::string split;  ///< "train", "validation", "test" or "retention"
+  std::string path;
+  int64_t n_rows = 0;
+  std::string sha256;
+
+  bool operator==(const Dataset&) const = default;
+};
+
+struct Plugin {
+  std::string name;
+  std::string kind;  ///< "model", "dataset", "method" or "metric"
+  std::string file;
+  std::string sha256;
+  int64_t abi = 0;
+  std::string torch_version;
+
+  bool operator==(const Plugin&) const = default;
+};
+
+struct Experiment {
+  std::string name;
+  std::string config_text;  ///< the file, verbatim
+  std::string primary_metric;
+};
+
+/// A method with its whole configuration, without the seed.
+struct Variant {
+  std::string key;  ///< plan::variant_key
+  std::string label;
+  std::string method;  ///< "lora" or "lora+prefix"
+  std::vector<std::string> method_plugins;
+  Table config;
+  bool is_baseline = false;
+};
+
+/// What an attempt is made from.
+struct RunInputs {
+  std::optional<Id> base_model;
+  std::vector<Id> datasets;
+  std::vector<Id> plugins;
+};
+
+/// The newest attempt of a variant and seed. State: "pending", "running", "finished", "failed", "interrupted" or
+/// "cancelled".
+struct Attempt {
+  std::string uuid;
+  int64_t attempt = 0;
+  std::string state;
+  std::string error_kind, error_text;  ///< empty unless it failed
+};
+
+/// One point of a curve. A value that is not finite is kept as what it is.
+struct MetricPoint {
+  std::string metric;  ///< "train/loss", "validation/loss", ...
+  int64_t step = 0;    ///< optimizer steps done, from 1
+  double value = 0.0;
+};
+
+struct Score {
+  std::string metric;
+  std::string split;  ///< "validation", "test" or "retention"
+  double value = 0.0;
+  std::optional<int64_t> n_items;  ///< examples
+  bool higher_is_better = false;
+};
+
+/// The price of one phase: "load", "train", "evaluate" or "total".
+struct Cost {
+  std::string phase;
+  std::optional<int64_t> wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes;
+};
+
+/// What a run ends with.
+struct Outcome {
+  std::optional<std::string> adapter_sha256;  ///< absent only where nothing is trained
+  int64_t trainable_parameters = 0;
+  int64_t total_parameters = 0;
+};
+
+struct RunRow {
+  std::string uuid, experiment, label, method;
+  int64_t seed = 0, attempt = 1, segment = 0;
+  std::string state;
+  std::optional<std::string> adapter_sha256, base_sha256;
+  std::optional<int64_t> trainable_parameters, total_parameters;
+  std::optional<double> train_seconds;
+  std::optional<int64_t> peak_memory_bytes;  ///< of training; the device's where there is one, else of the process
+  bool is_current = true;                    ///< the newest experiment file still has its variant
+  bool is_baseline = false;
+  bool is_newest = true;  ///< the newest attempt of its variant and seed
+  std::string error_kind, error_text;
+  std::optional<int64_t> created_ms, started_ms, ended_ms;  ///< milliseconds since 1970
+};
+
+struct Artifact {
+  std::string name, kind, sha256;
+  int64_t size_bytes = 0;
+};
+
+struct Event {
+  int64_t at_ms = 0;
+  std::string kind;
+  std::string detail_json;
+};
+
+/// A cost with the segment (0, and one more after each resume) it belongs to.
+struct SegmentCost {
+  int64_t segment = 0;
+  Cost cost;
+};
+
+/// All that is known of one run.
+struct RunDetail {
+  RunRow run;
+  std::vector<std::string> method_plugins;
+  Table config;
+  std::optional<BaseModel> base_model;
+  std::vector<Dataset> datasets;
+  std::vector<Plugin> plugins;
+  std::optional<std::string> environment_sha256;
+  Table environment;
+  std::vector<Score> scores;
+  std::vector<SegmentCost> costs;
+  std::vector<Artifact> artifacts;
+  std::vector<Event> events;
+  std::vector<std::string> series;  ///< names of the curves there are
+};
+
+struct ExperimentRow {
+  std::string uuid, name, primary_metric;
+  std::string baseline;  ///< label; empty: none
+  int64_t n_runs = 0, n_finished = 0;
+  int64_t created_ms = 0, last_run_ms = 0;
+};
+
+/// A row of v_compare: one label, metric and split over its seeds.
+struct CompareRow {
+  std::string label, method, metric, split;
+  int64_t n = 0;
+  double mean = 0.0;
+  std::optional<double> sd, ci95_low, ci95_high;  ///< absent below two seeds
+  bool higher_is_better = false;
+  bool is_baseline = false;
+};
+
+/// A row of v_paired: label minus baseline on the split `test`.
+struct PairedRow {
+  std::string label, baseline, metric;
+  int64_t n = 0;
+  std::optional<double> mean_difference, ci95_low, ci95_high;
+  std::string verdict;  ///< "better", "worse", "no clear difference" or "too few seeds"
+};
+
+/// One thing in which two runs differ; an empty optional: that run has no such entry.
+struct Difference {
+  std::string path;  ///< "config.train.learning_rate", "plugin.lora", "environment.cpu", "seed"
+  std::optional<std::string> a, b;
+};
+
+/// One object that nothing refers to.
+struct Garbage {
+  std::string file;  ///< below the store's folder
+  int64_t size_bytes = 0;
+};
+
+}  // namespace peftlab::store

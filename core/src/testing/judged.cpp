@@ -1,0 +1,39 @@
+#include <peftlab/testing/judged.h>
+
+#include "registry/registry.h"
+
+#include <peftlab/error.h>
+
+#include <cstdlib>
+
+namespace peftlab::testing {
+
+ToyJudged::ToyJudged(std::vector<std::string> predictions, References references, Likely likely)
+    : predictions_(std::move(predictions)), references_(std::move(references)), likely_(std::move(likely)) {}
+
+int64_t ToyJudged::size() const { return static_cast<int64_t>(references_.size()); }
+
+std::vector<Likelihood> ToyJudged::likelihoods(const std::vector<Candidate>& candidates) {
+  if (!likely_) {
+    throw UnsupportedError("there is no model here to ask for likelihoods");
+  }
+  std::vector<Likelihood> result;
+  for (const Candidate& candidate : candidates) {
+    asked_.push_back(candidate);
+    result.push_back(likely_(candidate));
+  }
+  return result;
+}
+
+std::unique_ptr<Metric> make_metric(const std::string& name, const Table& options) {
+  static const registry::Registry registry([] {
+    const char* build = std::getenv("PEFTLAB_BINARY_DIR");
+    return std::vector<std::filesystem::path>{std::filesystem::path(build == nullptr ? "." : build) / "plugins"};
+  }());
+  Params params(options, "plugin " + name);
+  auto metric = registry.make_metric(name, params);
+  params.finish();
+  return metric;
+}
+
+}  // namespace peftlab::testing

@@ -1,0 +1,58 @@
+#pragma once
+
+/// \file
+/// From a data set to batches: examples are made ids once, pictures are decoded in the background a batch ahead, and
+/// what a frozen front makes of a picture is computed once.
+
+#include <peftlab/batch.h>
+#include <peftlab/dataset.h>
+#include <peftlab/model.h>
+#include <peftlab/tokenizer.h>
+
+#include <cstdint>
+#include <future>
+#include <unordered_map>
+#include <vector>
+
+namespace peftlab::train {
+
+class Feed {
+ public:
+  /// Encodes every example. `with_target` false: prompts alone, to be answered. The arguments must outlive the feed.
+  /// `max_length`: 0 means what the model holds. Throws: ConfigError if it is more than that.
+  Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
+       bool with_target = true);
+
+  int64_t size() const { return static_cast<int64_t>(encoded_.size()); }
+  const Encoded& encoded(int64_t index) const { return encoded_.at(index); }
+  /// Positions of example `index` that carry a label.
+  int64_t labelled(int64_t index) const { return labelled_.at(index); }
+
+  /// Begins to decode the pictures of a coming batch; batch() then waits for them only if they are not ready.
+  void prefetch(const std::vector<int64_t>& indices);
+
+  /// The batch of these examples on the device, with pictures or, where the front is frozen, their features.
+  Batch batch(const std::vector<int64_t>& indices);
+
+  /// The picture part of a batch for any ids: `encoded` belongs to the examples `indices`.
+  Batch batch(const std::vector<int64_t>& indices, const std::vector<Encoded>& encoded);
+
+ private:
+  struct Prefetched {
+    std::vector<int64_t> indices;
+    std::future<std::vector<torch::Tensor>> images;
+  };
+
+  std::vector<torch::Tensor> load(const std::vector<int64_t>& indices);
+
+  const Dataset& data_;
+  Model& model_;
+  torch::Device device_;
+  std::vector<Encoded> encoded_;
+  std::vector<int64_t> labelled_;
+  Prefetched ahead_;
+  std::unordered_map<int64_t, torch::Tensor> features_;  ///< by example, on the CPU, while they fit the limit
+  int64_t feature_bytes_ = 0;
+};
+
+}  // namespace peftlab::train

@@ -1,0 +1,181 @@
+#include "train/trainer.h"
+
+#include "train/loss.h"
+#include "train/resume_point.h"
+#include "train/sampler.h"
+#include "train/schedule.h"
+
+#include <peftlab/error.h>
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+namespace peftlab::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// The micro-batches of one optimizer step.
+using Accumulated = std::vector<std::vector<int64_t>>;
+
+/// One epoch cut into optimizer steps; the last batch and the last step may be smaller.
+std::vector<Accumulated> epoch_steps(const std::vector<int64_t>& order, int64_t batch_size, int64_t accumulation) {
+  std::vector<Accumulated> steps;
+  int64_t batches = 0;
+  for (size_t at = 0; at < order.size(); at += batch_size, ++batches) {
+    if (batches % accumulation == 0) steps.emplace_back();
+    const size_t end = std::min(order.size(), at + static_cast<size_t>(batch_size));
+    steps.back().emplace_back(order.begin() + at, order.begin() + end);
+  }
+  return steps;
+}
+
+int64_t steps_in_epoch(const config::TrainSection& section, int64_t examples) {
+  const int64_t batches = (examples + section.batch_size - 1) / section.batch_size;
+  return (batches + section.gradient_accumulation - 1) / section.gradient_accumulation;
+}
+
+/// One run of the loop; a class so that a step reads without a dozen arguments.
+class Loop {
+ public:
+  Loop(attach::Session& session, Feed& feed, const config::TrainSection& section, int64_t seed, const Watch& watch)
+      : session_(session),
+        feed_(feed),
+        section_(section),
+        seed_(seed),
+        watch_(watch),
+        trained_(session.trained()),
+        optimizer_(trained_, {.weight_decay = section.weight_decay}),
+        scaler_(section.precision == "fp16"),
+        total_(planned_steps(section, feed.size())),
+        in_epoch_(steps_in_epoch(section, feed.size())),
+        every_(section.eval_every_steps.value_or(in_epoch_)) {}
+
+  TrainResult run() {
+    result_.optimizer_bytes = optimizer_.state_bytes();
+    if (!watch_.resume_file.empty() && std::filesystem::exists(watch_.resume_file)) {
+      const int64_t bytes = result_.optimizer_bytes;
+      result_ = read_resume_point(watch_.resume_file, trained_, optimizer_, scaler_);
+      result_.optimizer_bytes = bytes;
+    }
+    session_.set_training(true);
+    while (result_.steps < total_ && !result_.interrupted) epoch(result_.steps / in_epoch_);
+    session_.set_training(false);
+    return result_;
+  }
+
+ private:
+  void epoch(int64_t number) {
+    const auto steps = epoch_steps(epoch_order(feed_.size(), seed_, number, section_.shuffle), section_.batch_size,
+                                   section_.gradient_accumulation);
+    for (int64_t i = result_.steps % in_epoch_; i < in_epoch_ && result_.steps < total_; ++i) {
+      const auto* next = i + 1 < in_epoch_ ? &steps[i + 1].front() : nullptr;
+      step(steps[i], next);
+      const bool done = result_.steps == total_;
+      if (!done && watch_.stop && watch_.stop()) {
+        save();
+        result_.interrupted = true;
+        return;
+      }
+      if (done || result_.steps % every_ == 0) milestone(done);
+    }
+  }
+
+  void step(const Accumulated& batches, const std::vector<int64_t>* next) {
+    const auto start = Clock::now();
+    const double rate = section_.learning_rate * schedule_factor(section_.lr_scheduler, result_.steps, total_,
+                                                                 warmup_steps(section_.warmup_ratio, total_));
+    torch::manual_seed(stream(seed_, "dropout", result_.steps));
+    int64_t labelled = 0;
+    for (const auto& batch : batches) {
+      for (const int64_t index : batch) labelled += feed_.labelled(index);
+    }
+    if (labelled == 0) throw TrainError(fmt::format("step {}: no position of the batch has a label", result_.steps + 1));
+
+    StepReport report{.step = result_.steps + 1, .steps = total_, .learning_rate = rate};
+    for (size_t i = 0; i < batches.size(); ++i) {
+      const Batch batch = feed_.batch(batches[i]);
+      if (const auto* ahead = i + 1 < batches.size() ? &batches[i + 1] : next) feed_.prefetch(*ahead);
+      torch::Tensor loss;
+      {
+        const Autocast autocast(section_.precision, session_.device);
+        loss = token_losses(*session_.model, batch).sum() / static_cast<double>(labelled);
+      }
+      report.loss += loss.item<double>();
+      if (!std::isfinite(report.loss)) {
+        throw TrainError(fmt::format("the loss of step {} is {} (learning rate {:g}): training diverged", report.step,
+                                     report.loss, rate));
+      }
+      (loss * scaler_.scale()).backward();
+      report.tokens += batch.layout.total();
+      result_.examples += static_cast<int64_t>(batches[i].size());
+    }
+
+    const bool finite = scaler_.unscale(trained_);
+    if (finite) {
+      report.gradient_norm = clip_gradients(trained_, section_.max_grad_norm);
+      if (!std::isfinite(report.gradient_norm)) {
+        throw TrainError(fmt::format("the gradient of step {} is not finite (loss {:g}, learning rate {:g}): training "
+                                     "diverged", report.step, report.loss, rate));
+      }
+      optimizer_.step(rate);
+    } else {
+      report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
+      ++result_.skipped_steps;
+    }
+    if (!scaler_.update(finite)) {
+      throw TrainError(fmt::format("step {}: gradients overflow fp16 even with a loss scale below 1", report.step));
+    }
+    optimizer_.zero_gradients();
+
+    ++result_.steps;
+    result_.tokens += report.tokens;
+    report.seconds = seconds_since(start);
+    result_.seconds += report.seconds;
+    if (watch_.step) watch_.step(report);
+  }
+
+  void milestone(bool done) {
+    if (!done) save();
+    if (!watch_.milestone) return;
+    session_.set_training(false);
+    watch_.milestone(result_.steps);
+    session_.set_training(true);
+  }
+
+  void save() const {
+    if (!watch_.resume_file.empty()) write_resume_point(watch_.resume_file, trained_, optimizer_, scaler_, result_);
+  }
+
+  attach::Session& session_;
+  Feed& feed_;
+  const config::TrainSection& section_;
+  const int64_t seed_;
+  const Watch& watch_;
+  const TensorMap trained_;
+  AdamW optimizer_;
+  LossScaler scaler_;
+  const int64_t total_, in_epoch_, every_;
+  TrainResult result_;
+};
+
+}  // namespace
+
+int64_t planned_steps(const config::TrainSection& section, int64_t examples) {
+  if (section.steps) return *section.steps;
+  return section.epochs.value_or(3) * steps_in_epoch(section, examples);
+}
+
+TrainResult train(attach::Session& session, Feed& feed, const config::TrainSection& section, int64_t seed,
+                  const Watch& watch) {
+  if (feed.size() == 0) throw TrainError("there is no example to train on");
+  if (session.trained().empty()) return {};
+  return Loop(session, feed, section, seed, watch).run();
+}
+
+}  // namespace peftlab::train

@@ -1,0 +1,240 @@
+/// Prefix tuning: in every layer, trained keys and values that every token sees, before its own.
+///
+///     K <- [P_K; K]    V <- [P_V; V]        P_K, P_V: [tokens, key/value heads, head width] for each layer
+///
+/// Queries stay as they are; keys of the prefix are not rotated, and no position is shifted. While training, P comes
+/// from a small table through a network, which is thrown away afterwards:
+///
+///     P = W_2 tanh(W_1 E + b_1) + b_2       E: [tokens, d]    W_1: [hidden, d]    W_2: [2 layers d, hidden]
+///
+/// with d = key/value heads x head width. With `projection = false` P itself is trained.
+///
+/// Source: Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL 2021, sections 4.2 and 4.3,
+/// arXiv:2101.00190. First values, layout (row 2 l holds the keys, 2 l + 1 the values of layer l) and file are Hugging
+/// Face peft's. Difference from peft on models with learned positions: there the tokens' positions start after the
+/// prefix, here they stay.
+
+#include <peftlab/adapter_config.h>
+#include <peftlab/error.h>
+#include <peftlab/method.h>
+#include <peftlab/plugin.h>
+
+#include <ATen/autocast_mode.h>
+
+namespace peftlab {
+namespace {
+
+/// The encoder's tensors in the file beside peft's, named as peft holds them while training.
+const std::string kTable = "prompt_encoder.embedding.weight";
+const std::string kInner = "prompt_encoder.transform.0.";
+const std::string kOuter = "prompt_encoder.transform.2.";
+
+/// The table and the network that P comes from while training.
+struct Encoder : torch::nn::Module {
+  Encoder(int64_t tokens, int64_t width, int64_t hidden, int64_t out) {
+    table = register_parameter("embedding", torch::randn({tokens, width}, torch::kFloat32));
+    inner = register_module("inner", std::make_shared<Linear>(width, hidden));
+    outer = register_module("outer", std::make_shared<Linear>(hidden, out));
+  }
+
+  /// [tokens, out].
+  torch::Tensor forward() const { return compute(table, inner->weight, inner->bias, outer->weight, outer->bias); }
+
+  static torch::Tensor compute(const torch::Tensor& table, const torch::Tensor& w1, const torch::Tensor& b1,
+                               const torch::Tensor& w2, const torch::Tensor& b2) {
+    return torch::linear(torch::tanh(torch::linear(table, w1, b1)), w2, b2);
+  }
+
+  torch::Tensor table;
+  std::shared_ptr<Linear> inner, outer;
+};
+
+/// P, computed once a forward pass for all layers. Hooks own it.
+class Prefixes {
+ public:
+  Prefixes(std::shared_ptr<Encoder> encoder, torch::Tensor flat) : encoder(std::move(encoder)), flat(std::move(flat)) {}
+
+  /// P as it is saved: [tokens, 2 layers d].
+  torch::Tensor compute() const { return encoder ? encoder->forward() : flat; }
+
+  /// P for layer `layer`. Under autograd the first layer begins a new graph; without, P is kept until a parameter
+  /// changes.
+  torch::Tensor rows(int64_t layer) {
+    if (!encoder) return flat;
+    const bool grad = torch::GradMode::is_enabled();
+    const State now = state();
+    if (!kept_.defined() || kept_state_ != now || (grad && layer == 0)) {
+      kept_ = encoder->forward();
+      kept_state_ = now;
+    }
+    return kept_;
+  }
+
+  std::shared_ptr<Encoder> encoder;  ///< null where P itself is trained
+  torch::Tensor flat;
+
+ private:
+  /// What P depends on: each parameter's storage and version, and how it is computed.
+  using State = std::vector<int64_t>;
+  State state() const {
+    State now = {torch::GradMode::is_enabled(), at::autocast::is_autocast_enabled(encoder->table.device().type())};
+    for (const torch::Tensor& p : encoder->parameters()) {
+      now.push_back(static_cast<int64_t>(p._version()));
+      now.push_back(reinterpret_cast<int64_t>(p.data_ptr()));
+    }
+    return now;
+  }
+
+  torch::Tensor kept_;
+  State kept_state_;
+};
+
+class Prefix final : public Method {
+ public:
+  explicit Prefix(Params& p)
+      : tokens_(p.get<int64_t>("tokens", 20, "length of the prefix, at least 1")),
+        projection_(p.get("projection", true, "train through a network that is thrown away afterwards")),
+        hidden_(p.get_optional<int64_t>("hidden", "width of that network, at least 1; the model's if left out")) {
+    p.check(tokens_ >= 1, "tokens", "must be at least 1");
+    p.check(!hidden_ || *hidden_ >= 1, "hidden", "must be at least 1");
+    p.check(!hidden_ || projection_, "hidden", "has no meaning where `projection` is false");
+  }
+
+  void attach(Model& model, const Tokenizer&) override {
+    const std::vector<AttentionSite*> sites = model.attention_sites();
+    if (sites.empty()) throw UnsupportedError("plugin prefix: the model offers no attention to put a prefix before");
+    layers_ = static_cast<int64_t>(sites.size());
+    kv_heads_ = sites[0]->kv_heads;
+    head_width_ = sites[0]->head_width;
+    for (const AttentionSite* site : sites) {
+      if (site->kv_heads == kv_heads_ && site->head_width == head_width_) continue;
+      throw UnsupportedError("plugin prefix: the keys of " + site->name + " have another shape than those of " +
+                             sites[0]->name);
+    }
+    if (!hidden_) hidden_ = model.facts().hidden;
+    const int64_t width = kv_heads_ * head_width_, out = 2 * layers_ * width;
+    const torch::Device device = model.embedding_table().device();
+    std::shared_ptr<Encoder> encoder;
+    torch::Tensor flat;
+    if (projection_) {
+      encoder = register_module("encoder", std::make_shared<Encoder>(tokens_, width, *hidden_, out));
+      encoder->to(device);
+    } else {
+      flat = register_parameter("prompt_embeddings", torch::randn({tokens_, out}, torch::kFloat32).to(device));
+    }
+    prefixes_ = std::make_shared<Prefixes>(encoder, flat);
+
+    for (int64_t layer = 0; layer < layers_; ++layer) {
+      const auto source = [prefixes = prefixes_, layer, tokens = tokens_, heads = kv_heads_, head_width = head_width_] {
+        const torch::Tensor p = prefixes->rows(layer).view({tokens, -1, heads, head_width});
+        return KeyValue{p.select(1, 2 * layer), p.select(1, 2 * layer + 1)};
+      };
+      sites[layer]->prepend(source, tokens_);
+    }
+  }
+
+  bool starts_at_base() const override { return false; }
+
+  AdapterFiles save(Model&) const override {
+    const torch::NoGradGuard no_grad;
+    const auto keep = [](const torch::Tensor& t) {
+      return t.detach().to(torch::kCPU, torch::kFloat32, false, /*copy=*/true).contiguous();
+    };
+    AdapterFiles files;
+    files.config = config();
+    files.tensors["prompt_embeddings"] = keep(prefixes_->compute());
+    for (const auto& [name, tensor] : encoder_tensors()) files.extra[name] = keep(tensor);
+    return files;
+  }
+
+  /// With the encoder's tensors, training can go on through it; from the saved prefix alone, the prefix itself is what
+  /// is held (and trained) from then on.
+  void load(Model&, const AdapterFiles& files) override;
+
+  Table options_from(const Table& adapter_config) const override;
+
+ private:
+  TensorMap encoder_tensors() const {
+    if (!prefixes_->encoder) return {};
+    const Encoder& encoder = *prefixes_->encoder;
+    return {{kTable, encoder.table},
+            {kInner + "weight", encoder.inner->weight},
+            {kInner + "bias", encoder.inner->bias},
+            {kOuter + "weight", encoder.outer->weight},
+            {kOuter + "bias", encoder.outer->bias}};
+  }
+
+  Table config() const {
+    Table config = peft_config("PREFIX_TUNING");
+    config["num_virtual_tokens"] = tokens_;
+    config["token_dim"] = kv_heads_ * head_width_;
+    config["num_transformer_submodules"] = 1;
+    config["num_attention_heads"] = kv_heads_;
+    config["num_layers"] = layers_;
+    config["encoder_hidden_size"] = projection_ ? *hidden_ : kv_heads_ * head_width_;
+    config["prefix_projection"] = projection_;
+    config["init_weights"] = Value();
+    config["modules_to_save"] = Value();
+    return config;
+  }
+
+  int64_t tokens_;
+  bool projection_;
+  std::optional<int64_t> hidden_;
+  int64_t layers_ = 0, kv_heads_ = 0, head_width_ = 0;
+  std::shared_ptr<Prefixes> prefixes_;
+};
+
+void Prefix::load(Model&, const AdapterFiles& files) {
+  torch::Tensor flat;
+  {
+    const torch::NoGradGuard no_grad;
+    flat = torch::empty_like(prefixes_->compute());
+  }
+  copy_tensors(files.tensors, {{"prompt_embeddings", flat}}, "the prefix");
+  if (!files.extra.empty()) {
+    // Read aside first: a file that is refused changes nothing.
+    TensorMap read;
+    for (const auto& [name, tensor] : encoder_tensors()) read[name] = torch::empty_like(tensor);
+    copy_tensors(files.extra, read, "the encoder of the prefix");
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor given = Encoder::compute(
+        read[kTable], read[kInner + "weight"], read[kInner + "bias"], read[kOuter + "weight"], read[kOuter + "bias"]);
+    if (!torch::allclose(given, flat, 1e-3, 1e-4)) {
+      throw FormatError("the prefix `prompt_embeddings` is not what the encoder beside it gives");
+    }
+    copy_tensors(read, encoder_tensors(), "the encoder of the prefix");
+    return;
+  }
+  if (prefixes_->encoder) {
+    unregister_module("encoder");
+    prefixes_->encoder = nullptr;
+    prefixes_->flat = register_parameter("prompt_embeddings", flat);
+    projection_ = false;
+    return;
+  }
+  const torch::NoGradGuard no_grad;
+  prefixes_->flat.copy_(flat);
+}
+
+Table Prefix::options_from(const Table& adapter_config) const {
+  AdapterConfig config(adapter_config, "plugin prefix");
+  config.expect("peft_type", "PREFIX_TUNING");
+  config.expect("num_transformer_submodules", 1);
+  Table options = {{"tokens", config.get<int64_t>("num_virtual_tokens", 20)},
+                   {"projection", config.get("prefix_projection", false)}};
+  const Value* hidden = config.value("encoder_hidden_size");
+  if (hidden && *options["projection"].get_if<bool>()) options["hidden"] = *hidden;
+  // The sizes follow from the model, and load() compares the tensor with them.
+  config.ignore({"token_dim", "num_attention_heads", "num_layers", "init_weights", "task_type", "auto_mapping",
+                 "peft_version", "base_model_name_or_path", "revision", "inference_mode"});
+  config.finish();
+  return options;
+}
+
+}  // namespace
+
+PEFTLAB_PLUGIN(Method, Prefix, "prefix", "trained keys and values before those of every layer", "arXiv:2101.00190",
+               "PREFIX_TUNING")
+
+}  // namespace peftlab

@@ -1,0 +1,163 @@
+#include "cases.h"
+
+#include "checkpoint/model_folder.h"
+#include "registry/registry.h"
+
+#include <peftlab/testing/toy.h>
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+namespace peftlab::conformance {
+namespace {
+
+namespace fs = std::filesystem;
+
+const registry::Registry& plugins() {
+  static const registry::Registry registry({testing::plugin_folder()});
+  return registry;
+}
+
+fs::path visualglm_folder() {
+  const char* source = std::getenv("PEFTLAB_SOURCE_DIR");
+  return fs::path(source ? source : ".") / "tests/oracle/visualglm/model";
+}
+
+std::shared_ptr<Model> make_visualglm() {
+  const fs::path folder = visualglm_folder();
+  Params config(checkpoint::read_config(folder), "config.json");
+  config.ignore({"model_type"});
+  auto model = plugins().make_model("visualglm", config);
+  config.finish();
+  checkpoint::load_weights(*model, folder, torch::kFloat32);
+  return model;
+}
+
+/// Key and value heads are shared, as in grouped-query attention.
+std::shared_ptr<Model> make_toy() {
+  testing::ToySizes sizes;
+  sizes.kv_heads = 1;
+  return std::make_shared<testing::ToyModel>(sizes);
+}
+
+/// Tokens of which those from `answer` on are to be predicted.
+Encoded labelled(std::vector<int64_t> tokens, size_t answer, int64_t context, int64_t image_at = -1) {
+  Encoded encoded{std::move(tokens), {}, context, image_at};
+  encoded.labels.assign(encoded.tokens.size(), kNoLabel);
+  for (size_t i = answer - 1; i + 1 < encoded.tokens.size(); ++i) encoded.labels[i] = encoded.tokens[i + 1];
+  return encoded;
+}
+
+void give_toy(testing::MethodCase& made) {
+  made.model = make_toy;
+  made.examples = {labelled({3, 9, 1, 4, 27, 8, 28}, 4, 0), labelled({5, 2, 6, 17, 12, 28}, 2, 2),
+                   labelled({20, 11, 4, 7, 13, 19, 2, 1, 28}, 5, 0)};
+  made.shortest = {{7}, {kNoLabel}, 0, -1};
+}
+
+/// As VisualGLM lays it out: picture, question, [gMASK, sop], answer, eop. Ids are those of the tiny model.
+void give_visualglm(testing::MethodCase& made) {
+  made.model = make_visualglm;
+  made.examples = {labelled({46, 26, 33, 0, 0, 0, 47, 26, 33, 21, 12, 59, 60, 17, 40, 22, 61}, 12, 12, 3),
+                   labelled({14, 9, 30, 59, 60, 51, 8, 40, 61}, 4, 4),
+                   labelled({46, 26, 33, 0, 0, 0, 47, 26, 33, 5, 59, 60, 8, 13, 61}, 11, 11, 3)};
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{3});
+  for (int i = 0; i < 2; ++i) made.images.push_back(torch::randn({3, 28, 42}, generator));
+  made.shortest = {{59, 60}, {kNoLabel, kNoLabel}, 1, -1};
+}
+
+}  // namespace
+
+std::vector<Variation> variations() {
+  static const std::vector<Variation> more = {
+      {"lora", "all_linear_dropout", {{"targets", std::vector<std::string>{"all-linear"}}, {"dropout", 0.1}, {"rank", 2}}},
+      {"lora", "pattern", {{"targets", std::vector<std::string>{R"(.*\.0\..*dense)"}}, {"alpha", 32}}},
+      {"lora", "rslora", {{"rslora", true}}},
+      {"lora", "dora", {{"dora", true}}},
+      {"lora", "dora_dropout", {{"dora", true}, {"dropout", 0.2}}},
+      {"adapter", "zero", {{"init", "zero"}}},
+      {"adapter", "houlsby_width", {{"init", "houlsby"}, {"width", 5}, {"nonlinearity", "gelu"}, {"layer_norms", false}}},
+      {"adapter", "one_stack", {{"targets", std::vector<std::string>{R"(transformer\..*)"}}, {"reduction", 3.5}, {"nonlinearity", "relu"}}},
+      {"adapter", "tanh", {{"reduction", 4}, {"nonlinearity", "tanh"}}},
+      {"prefix", "flat", {{"projection", false}, {"tokens", 3}}},
+      {"prefix", "narrow", {{"hidden", 5}, {"tokens", 1}}},
+      {"prompt", "vocabulary", {{"init", "vocabulary"}, {"tokens", 3}}},
+      {"prompt", "text", {{"init", "text"}, {"text", "abc"}, {"tokens", 4}}, /*seeded=*/false},
+  };
+  std::vector<Variation> all;
+  for (const std::string& name : plugins().names(Kind::method)) all.push_back({name, "default", {}});
+  for (const Variation& variation : more) {
+    if (plugins().find_if(Kind::method, variation.plugin)) all.push_back(variation);
+  }
+  return all;
+}
+
+std::vector<std::string> models() { return {"toy", "visualglm"}; }
+
+bool available(const std::string& model) {
+  return model == "toy" || (plugins().find_if(Kind::model, model) && fs::exists(visualglm_folder() / "config.json"));
+}
+
+std::optional<int64_t> formula(const Variation& variation, Model& model) {
+  Params params(variation.options, variation.plugin);
+  const auto integer = [&](const char* name, int64_t fallback) { return params.get<int64_t>(name, fallback, ""); };
+  const ModelFacts& facts = model.facts();
+  int64_t count = 0;
+  if (variation.plugin == "none") return 0;
+  if (variation.plugin == "full") {
+    for (const auto& parameter : model.parameters()) count += parameter.numel();
+    return count;
+  }
+  if (variation.plugin == "lora") {
+    const int64_t rank = integer("rank", 8);
+    const bool dora = params.get("dora", false, "");
+    for (const Linear* site : model.linear_sites(params.get("targets", model.default_lora_targets(), ""))) {
+      count += rank * (site->in + site->out) + (dora ? site->out : 0);
+    }
+    return count;
+  }
+  if (variation.plugin == "adapter") {
+    const auto width = params.get_optional<int64_t>("width", "");
+    const double reduction = params.get("reduction", 16.0, "");
+    const bool one_stack = params.given("targets");
+    const auto in_stack = [&](const std::string& name) { return !one_stack || name.starts_with("transformer."); };
+    for (const Sublayer* site : model.sublayer_sites()) {
+      if (!in_stack(site->name)) continue;
+      const int64_t d = site->width;
+      const int64_t m = width ? *width : std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(d) / reduction));
+      count += 2 * d * m + m + d;
+    }
+    if (!params.get("layer_norms", true, "")) return count;
+    const auto parameters = model.named_parameters();
+    for (const std::string& norm : model.norm_parameters()) count += in_stack(norm) ? parameters[norm].numel() : 0;
+    return count;
+  }
+  if (variation.plugin == "prefix") {
+    const int64_t p = integer("tokens", 20), w = facts.kv_heads * facts.head_width, out = 2 * facts.layers * w;
+    if (!params.get("projection", true, "")) return p * out;
+    const int64_t h = integer("hidden", facts.hidden);
+    return p * w + (w * h + h) + (h * out + out);
+  }
+  if (variation.plugin == "prompt") return integer("tokens", 20) * facts.hidden;
+  return std::nullopt;
+}
+
+testing::MethodCase make_case(const Variation& variation, const std::string& model) {
+  testing::MethodCase made;
+  made.method = [name = variation.plugin](Params& params) { return plugins().make_method(name, params); };
+  made.options = variation.options;
+  made.seeded = variation.seeded;
+  made.tokenizer = std::make_shared<testing::ToyTokenizer>();
+  if (model == "toy") {
+    give_toy(made);
+  } else {
+    give_visualglm(made);
+  }
+  made.parameters = formula(variation, *made.model());
+  return made;
+}
+
+}  // namespace peftlab::conformance

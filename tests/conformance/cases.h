@@ -1,0 +1,36 @@
+#pragma once
+
+/// \file
+/// What the laws are tried on: every method plugin there is, with several options, on two models.
+
+#include <peftlab/testing/conformance.h>
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace peftlab::conformance {
+
+/// A method plugin with some of its options.
+struct Variation {
+  std::string plugin;
+  std::string label;  ///< letters, digits and underscores
+  Table options;
+  bool seeded = true;
+};
+
+/// Every method plugin that was built, once with its defaults and then with the options that change what it computes.
+std::vector<Variation> variations();
+
+/// "toy"; and "visualglm", the tiny model of tests/oracle/visualglm.
+std::vector<std::string> models();
+
+/// Whether `model` can be made here: its plugin and its files are there.
+bool available(const std::string& model);
+
+/// What the plugin's README says is trained; nullopt where that is not known here.
+std::optional<int64_t> formula(const Variation& variation, Model& model);
+
+testing::MethodCase make_case(const Variation& variation, const std::string& model);
+
+}  // namespace peftlab::conformance

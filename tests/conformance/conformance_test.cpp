@@ -1,0 +1,82 @@
+/// Every law on every method plugin.
+
+#include "cases.h"
+
+#include <peftlab/testing/toy.h>
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace peftlab::conformance {
+namespace {
+
+struct Trial {
+  Variation variation;
+  std::string model;
+  testing::Law law;
+};
+
+std::ostream& operator<<(std::ostream& out, const Trial& trial) {
+  return out << trial.variation.plugin << " " << to_json(trial.variation.options) << " on " << trial.model;
+}
+
+std::vector<Trial> trials() {
+  std::vector<Trial> all;
+  for (const Variation& variation : variations()) {
+    for (const std::string& model : models()) {
+      for (const testing::Law& law : testing::method_laws()) all.push_back({variation, model, law});
+    }
+  }
+  return all;
+}
+
+class MethodLaws : public ::testing::TestWithParam<Trial> {};
+
+TEST_P(MethodLaws, Hold) {
+  const Trial& trial = GetParam();
+  if (!available(trial.model)) GTEST_SKIP() << "the model " << trial.model << " is not here";
+  for (const std::string& violation : trial.law.check(make_case(trial.variation, trial.model))) {
+    ADD_FAILURE() << violation;
+  }
+}
+
+std::string trial_name(const ::testing::TestParamInfo<Trial>& info) {
+  return info.param.variation.plugin + "_" + info.param.variation.label + "_" + info.param.model + "_" + info.param.law.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Plugins, MethodLaws, ::testing::ValuesIn(trials()), trial_name);
+
+TEST(MethodPlugins, AreFound) {
+  std::vector<std::string> names;
+  for (const Variation& variation : variations()) names.push_back(variation.plugin);
+  for (const char* name : {"adapter", "full", "lora", "none", "prefix", "prompt"}) {
+    EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
+  }
+}
+
+TEST(MethodPlugins, ReadmesListTheirOptions) {
+  const char* source = std::getenv("PEFTLAB_SOURCE_DIR");
+  ASSERT_NE(source, nullptr);
+  for (const Variation& variation : variations()) {
+    if (variation.label != "default") continue;
+    const auto path = std::filesystem::path(source) / "plugins" / variation.plugin / "README.md";
+    std::ifstream in(path);
+    ASSERT_TRUE(in) << path;
+    std::stringstream readme;
+    readme << in.rdbuf();
+    Params params({}, variation.plugin);
+    make_case(variation, "toy").method(params);
+    for (const OptionSpec& option : params.declared()) {
+      const std::string shown = option.default_.empty() ? "" : "`" + option.default_ + "`";
+      const std::string row = "| `" + option.name + "` | " + option.type + " | " + shown + " | " + option.meaning + " |";
+      EXPECT_NE(readme.str().find(row + "\n"), std::string::npos) << path << " lacks\n" << row;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace peftlab::conformance

@@ -1,0 +1,131 @@
+"""Writes what Hugging Face peft and `adapters` save for freshly attached methods; README.md says what for.
+
+    python make.py           writes the folders beside this file
+    python make.py --check   writes to a temporary folder and compares with what is here
+
+Sizes are those of the toy model of the tests: 32 tokens, width 16, two layers of two heads, feed-forward width 24.
+"""
+
+import filecmp
+import json
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import adapters
+import torch
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+HERE = Path(__file__).parent
+SEED = 5
+HIDDEN, INNER, VOCABULARY, LAYERS = 16, 24, 32, 2
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query_key_value = nn.Linear(HIDDEN, 3 * HIDDEN)
+        self.dense = nn.Linear(HIDDEN, HIDDEN)
+
+
+class Mlp(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense_h_to_4h = nn.Linear(HIDDEN, INNER)
+        self.dense_4h_to_h = nn.Linear(INNER, HIDDEN)
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = Attention()
+        self.mlp = Mlp()
+
+
+class Toy(nn.Module):
+    """The linear maps of the toy model, under their names. It is never run."""
+
+    def __init__(self):
+        super().__init__()
+        self.transformer = nn.Module()
+        self.transformer.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+
+    def prepare_inputs_for_generation(self):
+        raise NotImplementedError
+
+
+def llama(kv_heads=2):
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=HIDDEN, intermediate_size=INNER, num_hidden_layers=LAYERS,
+        num_attention_heads=2, num_key_value_heads=kv_heads, max_position_embeddings=64,
+    )
+    model = LlamaForCausalLM(config)
+    # Row i of the embeddings is full of i, so that a prompt shows which ids it started from.
+    rows = torch.arange(VOCABULARY, dtype=torch.float32).unsqueeze(1).expand(-1, HIDDEN)
+    model.get_input_embeddings().weight.data.copy_(rows)
+    return model
+
+
+def write_peft(folder, model, config):
+    torch.manual_seed(SEED)
+    get_peft_model(model, config).save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    tidy(folder)
+
+
+def write_adapters(folder, config):
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=HIDDEN, n_layer=LAYERS, n_head=2, n_positions=64))
+    adapters.init(model)
+    torch.manual_seed(SEED)
+    model.add_adapter("peftlab", config=config)
+    model.save_adapter(str(folder), "peftlab", use_safetensors=True, with_head=False)
+    tidy(folder)
+
+
+def tidy(folder):
+    """target_modules is a set there, in another order every time."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def write_all(to):
+    two = ["query_key_value", "dense_4h_to_h"]
+    causal = {"task_type": "CAUSAL_LM"}
+    prefix = {"num_virtual_tokens": 3, **causal}
+    write_peft(to / "lora", Toy(), LoraConfig(r=4, lora_alpha=32, lora_dropout=0.1, target_modules=two, **causal))
+    write_peft(to / "lora_bf16", Toy().to(torch.bfloat16), LoraConfig(r=4, target_modules=["dense"], **causal))
+    write_peft(to / "rslora", Toy(), LoraConfig(r=2, use_rslora=True, target_modules=r".*\.1\.mlp\..*", **causal))
+    write_peft(to / "prefix", llama(), PrefixTuningConfig(prefix_projection=True, **prefix))
+    write_peft(to / "prefix_flat", llama(kv_heads=1), PrefixTuningConfig(**prefix))
+    write_peft(to / "prompt", llama(), PromptTuningConfig(**prefix))
+    write_peft(to / "prompt_vocabulary", llama(), PromptTuningConfig(prompt_tuning_init="SAMPLE_VOCAB", **prefix))
+    write_adapters(to / "adapter", "double_seq_bn")
+    write_adapters(to / "adapter_houlsby", adapters.DoubleSeqBnConfig(init_weights="houlsby", reduction_factor=4, non_linearity="relu"))
+    names = ["torch", "peft", "adapters", "transformers", "safetensors"]
+    (to / "versions.txt").write_text("".join(f"{name} {version(name)}\n" for name in names))
+
+
+def files(folder):
+    return {path.relative_to(folder) for kind in ("json", "safetensors", "txt") for path in folder.rglob("*." + kind)}
+
+
+def main():
+    if "--check" not in sys.argv:
+        write_all(HERE)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        write_all(Path(name))
+        there = files(Path(name))
+        differ = [path for path in there | files(HERE) if not (HERE / path).exists() or path not in there
+                  or not filecmp.cmp(HERE / path, Path(name) / path, shallow=False)]
+        print("the same" if not differ else "different: " + ", ".join(map(str, sorted(differ))))
+        sys.exit(bool(differ))
+
+
+main()
