@@ -41,9 +41,8 @@ void print_facts(const Facts& facts, report::Format format) {
   for (const auto& [name, cell] : facts) width = std::max(width, report::display_width(name));
   std::string out;
   for (const auto& [name, cell] : facts) {
-    if (!std::holds_alternative<std::monostate>(cell)) {
-      out += fmt::format("{:<{}}  {}\n", name, width, report::cell_text(cell));
-    }
+    const std::string text = report::cell_text(cell);
+    if (!text.empty()) out += fmt::format("{:<{}}  {}\n", name, width, text);
   }
   print(out);
 }

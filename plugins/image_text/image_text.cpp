@@ -15,8 +15,8 @@
 #include <peftlab/error.h>
 #include <peftlab/plugin.h>
 
-#include <opencv2/core/utils/logger.hpp>
 #include <openssl/evp.h>
+#include <opencv2/core/utils/logger.hpp>
 
 #include <algorithm>
 #include <array>

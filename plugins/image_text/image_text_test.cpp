@@ -8,10 +8,10 @@
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 #include <openssl/sha.h>
 #include <torch/torch.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <filesystem>
@@ -178,9 +178,11 @@ TEST_F(ImageTextTest, NamesTheLineOfABadRow) {
             here + ".csv:3: has 3 fields, the header has 2");
   EXPECT_EQ(refusal("d.csv", "image_path,text\n\"a\nb\",x\npictures/a.ppm,\"x"),
             here + ".csv:4: a quoted field begins here and is never closed");
-  EXPECT_THAT(refusal("d.csv", "image_path,text\npictures/a.ppm,\"x\"y\n"), HasSubstr("d.csv:2: after a quoted field's"));
-  EXPECT_THAT(refusal("d.csv", "image_path,caption\n"),
-              HasSubstr("d.csv:1: has the columns image_path, caption; wanted are image_path and text, or img and label"));
+  EXPECT_THAT(refusal("d.csv", "image_path,text\npictures/a.ppm,\"x\"y\n"),
+              HasSubstr("d.csv:2: after a quoted field's"));
+  EXPECT_THAT(
+      refusal("d.csv", "image_path,caption\n"),
+      HasSubstr("d.csv:1: has the columns image_path, caption; wanted are image_path and text, or img and label"));
   EXPECT_THAT(refusal("d.csv", "text,image_path,text\n"), HasSubstr("d.csv:1: names column \"text\" twice"));
   EXPECT_THAT(refusal("d.csv", "image_path,text\npictures/a.ppm,\xFFx\n"), HasSubstr("d.csv:2: is not UTF-8 here"));
   EXPECT_THAT(refusal("d.csv", "image_path,text\n,x\n"), HasSubstr("d.csv:2: names no picture"));
@@ -200,9 +202,10 @@ TEST_F(ImageTextTest, NamesTheLineOfABadRow) {
 
 TEST_F(ImageTextTest, NamesLineAndPictureOfEveryMissingOrBrokenOne) {
   write("pictures/broken.png", "\x89PNG\r\n\x1a\n and no more");
-  const std::string message = refusal("d.csv",
-                                      "image_path,text\npictures/a.ppm,x\npictures/absent.png,x\npictures/broken.png,x\n"
-                                      "pictures/absent.png,x\npictures,x\n");
+  const std::string message =
+      refusal("d.csv",
+              "image_path,text\npictures/a.ppm,x\npictures/absent.png,x\npictures/broken.png,x\n"
+              "pictures/absent.png,x\npictures,x\n");
   const std::string here = (folder_ / "d.csv").string() + ":", there = ": picture " + folder_.string() + "/pictures";
   EXPECT_THAT(message, AllOf(HasSubstr(here + "3" + there + "/absent.png: cannot be read: No such file"),
                              HasSubstr("\n" + here + "4" + there + "/broken.png: cannot be decoded"),
@@ -252,8 +255,8 @@ TEST_F(ImageTextTest, ResizesAsPillowDoesToTheLastBit) {
 }
 
 TEST_F(ImageTextTest, NormalizesEachChannel) {
-  const auto dataset = open("d.csv", "image_path,text\npictures/a.ppm,x\n",
-                            ImageSpec{1, 1, {0.5, 0.25, 0.0}, {0.5, 0.25, 2.0}});
+  const auto dataset =
+      open("d.csv", "image_path,text\npictures/a.ppm,x\n", ImageSpec{1, 1, {0.5, 0.25, 0.0}, {0.5, 0.25, 2.0}});
   const torch::Tensor image = dataset->image(0);
   ASSERT_EQ(image.sizes(), (std::vector<int64_t>{3, 1, 1}));
   ASSERT_EQ(image.scalar_type(), torch::kFloat32);

@@ -40,7 +40,12 @@ std::string joined(const std::vector<std::string>& words) {
 size_t malformed_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const unsigned char first = text[i];
-    const size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+    const size_t length = first < 0x80   ? 1
+                          : first < 0xC2 ? 0
+                          : first < 0xE0 ? 2
+                          : first < 0xF0 ? 3
+                          : first < 0xF5 ? 4
+                                         : 0;
     if (length == 0 || i + length > text.size()) return i + 1;
     for (size_t k = 1; k < length; ++k) {
       if ((text[i + k] & 0xC0) != 0x80) return i + 1;
@@ -114,7 +119,8 @@ std::vector<Row> read_csv(const std::string& file, std::string_view text) {
   };
   const auto has = [&](const std::string& name) { return column(name) < std::ssize(header); };
   for (const std::string& name : header) {
-    if (std::count(header.begin(), header.end(), name) > 1) fail(file, records[0].line, "names column \"" + name + "\" twice");
+    if (std::count(header.begin(), header.end(), name) > 1)
+      fail(file, records[0].line, "names column \"" + name + "\" twice");
   }
   const Names* names = find_names(has);
   if (!names) fail(file, records[0].line, "has the columns " + joined(header) + "; " + kWanted);
@@ -123,7 +129,8 @@ std::vector<Row> read_csv(const std::string& file, std::string_view text) {
   for (size_t r = 1; r < records.size(); ++r) {
     const auto& [line, fields] = records[r];
     if (fields.size() != header.size()) {
-      fail(file, line, "has " + std::to_string(fields.size()) + " fields, the header has " + std::to_string(header.size()));
+      fail(file, line,
+           "has " + std::to_string(fields.size()) + " fields, the header has " + std::to_string(header.size()));
     }
     Row row{line, fields[column(names->image)], fields[column(names->text)], std::nullopt};
     if (has("prompt") && !fields[column("prompt")].empty()) row.prompt = fields[column("prompt")];
@@ -143,7 +150,8 @@ Row row_of(const std::string& file, int64_t line, const Value& value) {
   }
   const auto text = [&](const char* name) {
     const std::string* found = table->at(name).get_if<std::string>();
-    if (!found) fail(file, line, std::string(name) + " must be a string, found " + std::string(type_name(table->at(name))));
+    if (!found)
+      fail(file, line, std::string(name) + " must be a string, found " + std::string(type_name(table->at(name))));
     return *found;
   };
   Row row{line, text(names->image), text(names->text), std::nullopt};

@@ -59,7 +59,7 @@ std::vector<Step> parse_transcript(const std::string& text) {
     } else if (steps.empty()) {
       continue;
     } else if (line.starts_with("> ")) {
-      steps.back().command += "\n" + line.substr(2);
+      steps.back().command.append("\n").append(line, 2);
     } else if (line.starts_with("! ")) {
       steps.back().errors.push_back(line.substr(2));
     } else if (line.starts_with("= ")) {

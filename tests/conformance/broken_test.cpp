@@ -146,6 +146,8 @@ struct Breach {
   const char* says;
 };
 
+std::ostream& operator<<(std::ostream& out, const Breach& breach) { return out << breach.says; }
+
 class Breaches : public ::testing::TestWithParam<Breach> {};
 
 TEST_P(Breaches, AreFound) {

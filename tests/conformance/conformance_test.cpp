@@ -14,6 +14,14 @@
 namespace peftlab::conformance {
 namespace {
 
+/// The tensors are tiny: more threads than one only wait for each other.
+class OneThread : public ::testing::Environment {
+ public:
+  void SetUp() override { torch::set_num_threads(1); }
+};
+
+[[maybe_unused]] const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
+
 struct Trial {
   Variation variation;
   std::string model;

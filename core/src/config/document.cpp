@@ -1,24 +1,12 @@
 #include "config/document.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <sstream>
-#include <stdexcept>
 
-namespace {
-
-/// The parser found its own expectations broken, which some malformed files (`[[[`, `[.a]`) bring about.
-struct ParserGaveUp : std::logic_error {
-  using std::logic_error::logic_error;
-};
-
-[[noreturn]] void parser_gave_up(const char* expectation) { throw ParserGaveUp(expectation); }
-
-}  // namespace
-
-// The library aborts the process where an assertion fails, unless told otherwise.
-#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : parser_gave_up(#expr))
+// Some malformed files (`[[[`, `[.a]`) break what the library's parser asserts of itself: with its checks on it would
+// abort the process, and with NDEBUG its optimizer would be told that this cannot happen. Without either it goes on to
+// report the mistake.
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
 
 namespace peftlab::config {
@@ -59,28 +47,6 @@ Node convert(const toml::node& from, const std::string& file, std::vector<Diagno
     problems.push_back({node.where, "no option takes a date or a time", "", "in quotes it is a string"});
   }
   return node;
-}
-
-/// The number of the first line that makes the parser give up: what comes before it parses, or is wrong otherwise.
-int line_that_gives_up(std::string_view text) {
-  std::vector<size_t> ends;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\n' || i + 1 == text.size()) {
-      ends.push_back(i + 1);
-    }
-  }
-  const auto gives_up = [&](size_t end) {
-    try {
-      static_cast<void>(toml::parse(text.substr(0, end)));
-    } catch (const toml::parse_error&) {
-      return false;
-    } catch (const ParserGaveUp&) {
-      return true;
-    }
-    return false;
-  };
-  const auto first = std::partition_point(ends.begin(), ends.end(), [&](size_t end) { return !gives_up(end); });
-  return static_cast<int>(first - ends.begin()) + 1;
 }
 
 }  // namespace
@@ -131,9 +97,12 @@ Node parse_toml(std::string_view text, const std::string& file, std::vector<Diag
   try {
     root = convert(toml::parse(text, file), file, problems);
   } catch (const toml::parse_error& e) {
-    problems.push_back({place(e.source(), file), "not TOML: " + std::string(e.description()), "", ""});
-  } catch (const ParserGaveUp&) {
-    problems.push_back({{file, line_that_gives_up(text), 1, 1}, "not TOML: expected a key or a table header", "", ""});
+    // The library's text opens with where it was: "Error while parsing key: expected ...".
+    std::string what(e.description());
+    if (const size_t colon = what.find(": "); what.starts_with("Error while parsing") && colon != std::string::npos) {
+      what.erase(0, colon + 2);
+    }
+    problems.push_back({place(e.source(), file), "not TOML: " + what, "", ""});
   }
   root.key = root.where = {file, 0, 0, 1};
   return root;

@@ -1,5 +1,5 @@
-#include "config/fake_plugins.h"
 #include "config/read.h"
+#include "config/fake_plugins.h"
 
 #include <peftlab/error.h>
 
@@ -257,14 +257,15 @@ TEST(ReadExperiment, AnotherSchemaIsRefusedWithBothVersions) {
 }
 
 TEST(ReadExperiment, MalformedTomlIsAnErrorWithItsPlace) {
-  EXPECT_EQ(errors("schema = 1\n[[["), R"(error: not TOML: expected a key or a table header
- --> compare.toml:2:1
+  EXPECT_EQ(errors("schema = 1\n[[["),
+            R"(error: not TOML: expected bare key starting character or string delimiter, saw '['
+ --> compare.toml:2:3
   |
 2 | [[[
-  | ^
+  |   ^
 
 1 error; nothing was run)");
-  EXPECT_EQ(messages("[.a]"), "not TOML: expected a key or a table header\n");
+  EXPECT_EQ(messages("[.a]"), "not TOML: expected bare key starting character or string delimiter, saw '.'\n");
   EXPECT_NE(errors("a = 1\na = 2").find("compare.toml:2:"), std::string::npos);
   EXPECT_NE(errors("x = yes").find("compare.toml:1:5"), std::string::npos);
   EXPECT_NE(errors("x = \"\xff\"").find("utf-8"), std::string::npos);
@@ -369,7 +370,8 @@ TEST(ReadExperiment, LabelsAreDistinctAndFilled) {
 TEST(ReadExperiment, AFileMayNotAskForMoreThanTenThousandRuns) {
   std::string seeds = "0";
   for (int i = 1; i < 5001; ++i) {
-    seeds += "," + std::to_string(i);
+    seeds += ',';
+    seeds += std::to_string(i);
   }
   const std::string text =
       minimal_file("[[method]]\nlabel = \"r{rank}\"\nplugin = \"lora\"\ngrid = { rank = [1, 2] }\n");

@@ -106,7 +106,7 @@ TEST_F(Report, WithoutNoneThereIsNoRetention) {
 
 TEST_F(Report, MarkdownAndLatex) {
   const std::string markdown = render_markdown(comparison(store_, "e"));
-  EXPECT_THAT(markdown, HasSubstr("| lora     |     3 | 34.00 ± 2.37 |"));
+  EXPECT_THAT(markdown, HasSubstr("| lora    |     3 | 34.00 ± 2.37 |"));
   EXPECT_THAT(markdown, HasSubstr("\\<b\\>\\&"));
   const std::string latex = render_latex(comparison(store_, "e"));
   EXPECT_THAT(latex, HasSubstr("\\begin{tabular}{lrrrlrrrrr}\n\\toprule\nmethod & seeds & bleu &"));

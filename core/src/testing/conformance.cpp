@@ -2,6 +2,7 @@
 
 #include <peftlab/error.h>
 
+#include <ATen/autocast_mode.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adam.h>
 
@@ -107,6 +108,18 @@ double difference(const torch::Tensor& a, const torch::Tensor& b) {
 }
 
 bool finite(const torch::Tensor& t) { return torch::isfinite(t).all().item<bool>(); }
+
+/// Mixed precision on the CPU, in bfloat16, as long as it lives.
+struct Autocast {
+  Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+    at::autocast::set_autocast_dtype(at::kCPU, torch::kBFloat16);
+  }
+  ~Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::clear_cache();
+  }
+};
 
 TensorMap copies(const TensorMap& tensors) {
   TensorMap copy;
@@ -361,7 +374,7 @@ Violations law_types_and_shapes(const MethodCase& given) {
       }
       if (!finite(all)) found.push_back(text("outputs in ", type, " are not finite"));
 
-      for (auto& [name, tensor] : bench.trained()) tensor.mutable_grad() = {};
+      for (auto& [name, tensor] : bench.trained()) tensor.mutable_grad() = torch::Tensor();
       const torch::Tensor loss = loss_of(*bench.model, batch);
       if (!bench.trained().empty()) loss.backward();
       for (const auto& [name, tensor] : bench.trained()) {
@@ -381,6 +394,21 @@ Violations law_types_and_shapes(const MethodCase& given) {
       const torch::Tensor least = outputs(*bench.model, pack({given.shortest}));
       if (least.size(0) != static_cast<int64_t>(given.shortest.tokens.size()) || !finite(least)) {
         found.push_back(text("the shortest sequence gives ", least.sizes(), " in ", type));
+      }
+    }
+
+    Bench mixed(given, given.options, 1);
+    torch::Tensor loss;
+    {
+      const Autocast autocast;
+      loss = loss_of(*mixed.model, batch_of(given));
+    }
+    if (!finite(loss)) found.push_back("the loss under autocast is not finite");
+    if (!mixed.trained().empty()) loss.backward();
+    for (const auto& [name, tensor] : mixed.trained()) {
+      const torch::Tensor gradient = tensor.grad();
+      if (gradient.defined() && (!finite(gradient) || gradient.scalar_type() != torch::kFloat32)) {
+        found.push_back(text("the gradient of `", name, "` under autocast is not finite in float32"));
       }
     }
   });

@@ -160,9 +160,10 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const fs::path& file) { return std
 std::unique_ptr<Tokenizer> load_chatglm(const fs::path& file, const fs::path& config) {
   std::error_code error;
   if (!fs::exists(config, error)) {
-    throw FormatError(fmt::format("{}: is missing; beside {} it says \"num_image_tokens\" (0 since ChatGLM-6B's ids "
-                                  "end at 130344, 20000 before)",
-                                  config.string(), file.filename().string()));
+    throw FormatError(
+        fmt::format("{}: is missing; beside {} it says \"num_image_tokens\" (0 since ChatGLM-6B's ids "
+                    "end at 130344, 20000 before)",
+                    config.string(), file.filename().string()));
   }
   const Value settings = parse_json(read_text(config), config.string());
   const Value* given = settings.find("num_image_tokens");

@@ -55,8 +55,9 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
   std::erase(models, "sentencepiece.bpe.model");
   if (models.size() == 1) return load_sentencepiece(model_folder / models.front());
   if (models.size() > 1) {
-    throw FormatError(fmt::format("{}: holds several sentencepiece models ({}): which is the tokenizer's cannot be told",
-                                  model_folder.string(), fmt::join(models, ", ")));
+    throw FormatError(
+        fmt::format("{}: holds several sentencepiece models ({}): which is the tokenizer's cannot be told",
+                    model_folder.string(), fmt::join(models, ", ")));
   }
   if (there("sentencepiece.bpe.model")) others.push_back("sentencepiece.bpe.model");
   if (others.empty()) {

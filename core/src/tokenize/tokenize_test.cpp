@@ -125,7 +125,8 @@ TEST_F(TokenizeTest, ChatGlmDecodesWhatItEncoded) {
     for (const std::string text : {"red ball", "red\n\tball", "a  b   c", "  red", "红 ball\n"}) {
       EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text) << image_tokens;
     }
-    EXPECT_EQ(tokenizer->decode(tokenizer->encode("a" + std::string(200, ' ') + "b")), "a" + std::string(200, ' ') + "b");
+    EXPECT_EQ(tokenizer->decode(tokenizer->encode("a" + std::string(200, ' ') + "b")),
+              "a" + std::string(200, ' ') + "b");
   }
 }
 

@@ -55,7 +55,8 @@ Violations law_seeds(const MethodCase& given);
 /// 9. As many parameters are trained as the formula says.
 Violations law_parameter_count(const MethodCase& given);
 /// 10. It works in float32 and bfloat16, with one sequence and with the shortest: finite outputs and gradients, its own
-///     parameters in float32, outputs in the base's type, and a sequence's outputs do not depend on its neighbours.
+///     parameters in float32, outputs in the base's type, and a sequence's outputs do not depend on its neighbours. In
+///     mixed precision (bfloat16 autocast) loss and gradients are finite.
 Violations law_types_and_shapes(const MethodCase& given);
 /// 11. Tokens fed one by one through a key/value cache give what one pass over all gives, to 1e-5 of the largest.
 Violations law_cache(const MethodCase& given);

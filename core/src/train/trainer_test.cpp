@@ -1,0 +1,173 @@
+/// The loop on a toy model: what it promises about batches, resuming and divergence.
+
+#include "train/loss.h"
+#include "train/trainer.h"
+
+#include <peftlab/error.h>
+#include <peftlab/testing/texts.h>
+#include <peftlab/testing/toy.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace peftlab::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+const testing::Texts& words() {
+  static const testing::Texts kWords({{"cat", "meow"}, {"dog", "woof"}, {"cow", "moo"}, {"duck", "quack"}, {"pig", "oink"},
+                                      {"bee", "buzz"}, {"owl", "hoot"}});
+  return kWords;
+}
+
+attach::Session session_with(const std::string& plugin, const Table& options = {}) {
+  attach::Session session;
+  session.model = std::make_shared<testing::ToyModel>();
+  session.model->freeze();
+  session.tokenizer = std::make_unique<testing::ToyTokenizer>();
+  torch::manual_seed(0);
+  auto method = testing::make_method(plugin, options);
+  method->attach(*session.model, *session.tokenizer);
+  session.methods.push_back({plugin, options, method});
+  return session;
+}
+
+config::TrainSection section_of(int64_t steps, int64_t batch = 2) {
+  config::TrainSection section;
+  section.steps = steps;
+  section.batch_size = batch;
+  section.learning_rate = 1e-2;
+  return section;
+}
+
+struct Trained {
+  std::vector<double> losses;
+  TensorMap tensors;
+  TrainResult result;
+};
+
+Trained run(attach::Session& session, const config::TrainSection& section, Watch watch = {}, int64_t seed = 0) {
+  Feed feed(words(), *session.model, *session.tokenizer, 0, torch::kCPU);
+  Trained trained;
+  watch.step = [&](const StepReport& step) { trained.losses.push_back(step.loss); };
+  trained.result = train(session, feed, section, seed, watch);
+  for (const auto& [name, tensor] : session.trained()) trained.tensors[name] = tensor.detach().clone();
+  return trained;
+}
+
+void expect_equal(const TensorMap& a, const TensorMap& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) EXPECT_TRUE(torch::equal(tensor, b.at(name))) << name;
+}
+
+TEST(Trainer, LowersTheLoss) {
+  auto session = session_with("full");
+  const auto trained = run(session, section_of(60, 7));
+  EXPECT_LT(trained.losses.back(), 0.5 * trained.losses.front());
+  EXPECT_EQ(trained.result.steps, 60);
+  EXPECT_EQ(trained.result.examples, 60 * 7);
+}
+
+TEST(Trainer, TheSameSeedGivesTheSameBitsAnotherSeedOthers) {
+  auto a = session_with("lora", {{"dropout", 0.5}}), b = session_with("lora", {{"dropout", 0.5}}),
+       c = session_with("lora", {{"dropout", 0.5}});
+  const auto first = run(a, section_of(6)), second = run(b, section_of(6)), other = run(c, section_of(6), {}, 1);
+  EXPECT_EQ(first.losses, second.losses);
+  expect_equal(first.tensors, second.tensors);
+  EXPECT_NE(first.losses, other.losses);
+}
+
+TEST(Trainer, AccumulatedBatchesAreOneBatch) {
+  // Two batches of 2 in one step are a batch of 4: the loss is the mean over all labelled tokens of both.
+  auto a = session_with("lora"), b = session_with("lora");
+  auto halves = section_of(3, 2);
+  halves.gradient_accumulation = 2;
+  halves.shuffle = false;
+  auto whole = section_of(3, 4);
+  whole.shuffle = false;
+  const auto first = run(a, halves), second = run(b, whole);
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(first.losses[i], second.losses[i], 1e-5);
+}
+
+class Resuming : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Resuming, GoesOnBitForBitFromEveryStep) {
+  const fs::path file = fs::path(::testing::TempDir()) / ("resume_" + GetParam() + ".safetensors");
+  constexpr int64_t kSteps = 9;  // more than two epochs of 4 steps
+  auto whole = session_with(GetParam());
+  const auto expected = run(whole, section_of(kSteps));
+  for (int64_t stop = 1; stop < kSteps; ++stop) {
+    fs::remove(file);
+    auto first = session_with(GetParam());
+    int64_t made = 0;
+    const auto part = run(first, section_of(kSteps), {.stop = [&] { return ++made == stop; }, .resume_file = file});
+    ASSERT_TRUE(part.result.interrupted);
+    ASSERT_EQ(part.result.steps, stop);
+    auto second = session_with(GetParam());
+    const auto rest = run(second, section_of(kSteps), {.resume_file = file});
+    EXPECT_EQ(rest.result.steps, kSteps);
+    EXPECT_EQ(rest.result.examples, expected.result.examples);
+    std::vector<double> losses = part.losses;
+    losses.insert(losses.end(), rest.losses.begin(), rest.losses.end());
+    EXPECT_EQ(losses, expected.losses) << "stopped after step " << stop;
+    expect_equal(rest.tensors, expected.tensors);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, Resuming, ::testing::Values("full", "lora", "adapter", "prefix", "prompt"));
+
+TEST(Trainer, DivergenceNamesStepValueAndRate) {
+  auto session = session_with("full");
+  auto section = section_of(50);
+  section.learning_rate = 1e30;
+  section.lr_scheduler = "constant";
+  try {
+    run(session, section);
+    FAIL() << "nothing was thrown";
+  } catch (const TrainError& error) {
+    EXPECT_THAT(error.what(), ::testing::ContainsRegex("step [0-9]+ .*learning rate 1e\\+30.*diverged"));
+  }
+}
+
+TEST(Trainer, MilestonesComeEveryEpochAndAtTheEnd) {
+  auto session = session_with("lora");
+  std::vector<int64_t> steps;
+  run(session, section_of(9), {.milestone = [&](int64_t step) { steps.push_back(step); }});
+  EXPECT_EQ(steps, (std::vector<int64_t>{4, 8, 9}));  // 7 examples in batches of 2: 4 steps an epoch
+}
+
+TEST(Trainer, LowerPrecisionTrainsToo) {
+  for (const std::string precision : {"bf16", "fp16"}) {
+    auto session = session_with("lora");
+    auto section = section_of(30, 7);
+    section.precision = precision;
+    const auto trained = run(session, section);
+    EXPECT_LT(trained.losses.back(), trained.losses.front()) << precision;
+    for (const auto& [name, tensor] : trained.tensors) EXPECT_EQ(tensor.scalar_type(), torch::kFloat32) << name;
+  }
+}
+
+TEST(Trainer, WithoutAnythingToTrainNothingHappens) {
+  auto session = session_with("none");
+  EXPECT_EQ(run(session, section_of(5)).result.steps, 0);
+}
+
+TEST(Feed, RefusesMoreThanTheModelHolds) {
+  auto session = session_with("none");
+  EXPECT_THROW(Feed(words(), *session.model, *session.tokenizer, 65, torch::kCPU), ConfigError);
+}
+
+TEST(TokenLosses, AreThoseOfTheFullLogits) {
+  testing::ToyModel model;
+  const testing::ToyTokenizer tokenizer;
+  const torch::NoGradGuard no_grad;
+  Feed feed(words(), model, tokenizer, 0, torch::kCPU);
+  const Batch batch = feed.batch({0, 3});
+  const auto logits = model.head(model.hidden(batch));
+  const auto expected = torch::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::Mean, kNoLabel);
+  EXPECT_NEAR(token_losses(model, batch).mean().item<double>(), expected.item<double>(), 1e-6);
+}
+
+}  // namespace
+}  // namespace peftlab::train
