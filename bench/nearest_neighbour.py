@@ -4,9 +4,9 @@
     python bench/nearest_neighbour.py [DATA_FOLDER]        (needs Pillow, numpy and sacrebleu; default data/emoji)
 
 For each split rule the test pictures of EmojiOne get captions from EmojiOne's training pictures: of the nearest one
-(squared distance of 64 x 64 RGB pixels on white), and of one drawn at random (mean and range over 20 draws). Scores are
-sacreBLEU's corpus BLEU (13a) with n-grams up to 1 and up to 4, and the share of captions that are exactly right. A model
-that looks at the picture must beat these.
+(squared distance of 64 x 64 RGB pixels on white), and of one drawn at random (mean and range over 20 draws). Scores
+are sacreBLEU's corpus BLEU (13a) with n-grams up to 1 and up to 4, and the share of captions that are exactly right. A
+model that looks at the picture must beat these.
 """
 
 import csv

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Pairs emoji pictures with their English names and splits them; called by script/data.
 
-    emoji_captions.py --names EMOJI_TEST --noto PNGS --emojione PNGS --annotations CLDR_COMMON --out FOLDER --corpus FILE
+    emoji_captions.py --names EMOJI_TEST --noto PNGS --emojione PNGS --annotations CLDR_COMMON
+                      --out FOLDER --corpus FILE
 
-EMOJI_TEST is Unicode's emoji-test.txt, PNGS a folder of pictures named by their code points. Into FOLDER go the pictures as they are (noto/*.png, emojione/*.png) and, for
-each style, split rule and part, STYLE_RULE_PART.csv and .json with image_path (relative to FOLDER) and text. FILE gets
-the lines a tokenizer may be trained on: names of emoji that no split holds out.
+EMOJI_TEST is Unicode's emoji-test.txt, PNGS a folder of pictures named by their code points. Into FOLDER go the
+pictures as they are (noto/*.png, emojione/*.png) and, for each style, split rule and part, STYLE_RULE_PART.csv and
+.json with image_path (relative to FOLDER) and text. FILE gets the lines a tokenizer may be trained on: names and
+keywords of emoji that no split holds out.
 
 Split rules: "random" decides by the emoji's code points, "base" by the name before the colon, so that "waving hand" and
 "waving hand: dark skin tone" are never on two sides. Neither looks at the style: what is held out in one style is held
@@ -110,8 +112,8 @@ def corpus_lines(names, annotations):
             for node in xml.etree.ElementTree.parse(path).iter("annotation"):
                 if key_of(map(ord, node.get("cp"))) in allowed and node.text:
                     lines += [word.strip() for word in node.text.split("|")]
-    # The trainer takes as candidates only what it sees with two different continuations: a word that the next word always
-    # follows ("skin" in "skin tone") would be lost without a line of its own.
+    # The trainer takes as candidates only what it sees with two different continuations: a word that always has the
+    # same word after it ("skin" in "skin tone") would be lost without a line of its own.
     lines += [word for line in lines for word in re.findall(r"\w+", line)]
     return [line for line in lines if line]
 

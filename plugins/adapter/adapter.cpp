@@ -36,7 +36,8 @@ const std::map<std::string, Activation>& activations() {
 /// Normal values of standard deviation `sd`, none further than 2 sd from zero; drawn as torch.nn.init.trunc_normal_ does.
 void truncated_normal_(torch::Tensor weight, double sd) {
   const torch::NoGradGuard no_grad;
-  const double below = (1.0 + std::erf(-2.0 / std::sqrt(2.0))) / 2.0, above = (1.0 + std::erf(2.0 / std::sqrt(2.0))) / 2.0;
+  const double below = (1.0 + std::erf(-2.0 / std::sqrt(2.0))) / 2.0,
+               above = (1.0 + std::erf(2.0 / std::sqrt(2.0))) / 2.0;
   weight.uniform_(2 * below - 1, 2 * above - 1).erfinv_().mul_(sd * std::sqrt(2.0)).clamp_(-2 * sd, 2 * sd);
 }
 
@@ -101,7 +102,9 @@ std::string library_path(const Sublayer& site) {
 /// {"transformer"}).
 std::vector<std::string> stack_of(const std::string& site) {
   std::vector<std::string> parts = split(site);
-  const auto is_number = [](const std::string& part) { return part.find_first_not_of("0123456789") == std::string::npos; };
+  const auto is_number = [](const std::string& part) {
+    return part.find_first_not_of("0123456789") == std::string::npos;
+  };
   const auto number = std::find_if(parts.begin(), parts.end(), is_number);
   const auto count = static_cast<size_t>(number - parts.begin());
   parts.resize(number == parts.end() || count == 0 ? 0 : count - 1);
@@ -143,10 +146,12 @@ class Adapter final : public Method {
         reduction_(p.get("reduction", 16.0, "width = d / reduction, rounded down, at least 1; above 0")),
         nonlinearity_(p.get("nonlinearity", "swish", "swish, relu, gelu or tanh")),
         layer_norms_(p.get("layer_norms", true, "train the LayerNorms of the adapted stacks too")),
-        init_(p.get("init", "bert", "bert: N(0, 0.02); houlsby: N(0, 0.01) cut at 2 deviations; zero: the up map is zero")),
+        init_(p.get("init", "bert",
+                    "bert: N(0, 0.02); houlsby: N(0, 0.01) cut at 2 deviations; zero: the up map is zero")),
         targets_(p.get_optional<std::vector<std::string>>(
-            "targets", "ends of the names of the linear maps to put a bottleneck after, or one regular expression for "
-                       "whole names; every attention and feed-forward output of every stack if left out")) {
+            "targets",
+            "ends of the names of the linear maps to put a bottleneck after, or one regular expression for "
+            "whole names; every attention and feed-forward output of every stack if left out")) {
     p.check(!width_ || *width_ >= 1, "width", "must be at least 1");
     p.check(!(p.given("width") && p.given("reduction")), "reduction", "cannot be given together with `width`");
     p.check(std::isfinite(reduction_) && reduction_ > 0, "reduction", "must be above 0");
@@ -269,9 +274,14 @@ class Adapter final : public Method {
       own["reduction"] = reduction_;
     }
     if (targets_) own["targets"] = *targets_;
-    return {{"config", inner},        {"hidden_size", model.facts().hidden}, {"model_type", model.facts().model_type},
-            {"model_class", Value()}, {"model_name", Value()},               {"name", kName},
-            {"peftlab", own},         {"version", "adapters.1.3.0"}};
+    return {{"config", inner},
+            {"hidden_size", model.facts().hidden},
+            {"model_type", model.facts().model_type},
+            {"model_class", Value()},
+            {"model_name", Value()},
+            {"name", kName},
+            {"peftlab", own},
+            {"version", "adapters.1.3.0"}};
   }
 
   std::optional<int64_t> width_;
@@ -291,7 +301,8 @@ Table Adapter::options_from(const Table& adapter_config) const {
   const Value* inner = config.value("config");
   config.finish();
   if (own) {
-    if (!own->get_if<Table>()) throw FormatError("adapter_config.json: `peftlab` is " + to_json(*own) + ", wanted a table");
+    if (!own->get_if<Table>())
+      throw FormatError("adapter_config.json: `peftlab` is " + to_json(*own) + ", wanted a table");
     return *own->get_if<Table>();
   }
 
@@ -300,9 +311,11 @@ Table Adapter::options_from(const Table& adapter_config) const {
   if (!inner || inner->get_if<std::string>()) {
     const std::string name = inner ? *inner->get_if<std::string>() : "";
     if (name == "double_seq_bn" || name == "houlsby") return options;
-    throw FormatError("adapter_config.json: `config` is \"" + name + "\"; plugin adapter computes only \"double_seq_bn\"");
+    throw FormatError("adapter_config.json: `config` is \"" + name +
+                      "\"; plugin adapter computes only \"double_seq_bn\"");
   }
-  if (!inner->get_if<Table>()) throw FormatError("adapter_config.json: `config` is " + to_json(*inner) + ", wanted a table");
+  if (!inner->get_if<Table>())
+    throw FormatError("adapter_config.json: `config` is " + to_json(*inner) + ", wanted a table");
   AdapterConfig fields(*inner->get_if<Table>(), "plugin adapter", "config.");
   for (const char* key : {"mh_adapter", "output_adapter", "original_ln_after", "residual_before_ln"}) {
     fields.expect(key, true);

@@ -43,8 +43,10 @@ TEST(Adapter, AddsTheBottleneckToItsInput) {
 }
 
 TEST(Adapter, KnowsTheNonlinearities) {
-  const std::vector<std::pair<std::string, double>> at_one = {
-      {"swish", 1 / (1 + std::exp(-1.0))}, {"relu", 1.0}, {"gelu", 0.5 * (1 + std::erf(std::sqrt(0.5)))}, {"tanh", std::tanh(1.0)}};
+  const std::vector<std::pair<std::string, double>> at_one = {{"swish", 1 / (1 + std::exp(-1.0))},
+                                                              {"relu", 1.0},
+                                                              {"gelu", 0.5 * (1 + std::erf(std::sqrt(0.5)))},
+                                                              {"tanh", std::tanh(1.0)}};
   for (const auto& [name, value] : at_one) {
     testing::ToyModel model({.hidden = 2, .layers = 1, .heads = 1, .kv_heads = 1});
     auto adapter = attach(model, {{"width", 1}, {"nonlinearity", name}});
@@ -127,15 +129,18 @@ TEST(Adapter, HoulsbysStartIsCutAtTwoDeviations) {
 }
 
 TEST(Adapter, OptionsAreChecked) {
-  const std::vector<Table> wrong = {{{"width", 0}},  {{"reduction", 0.0}}, {{"nonlinearity", "softplus"}},
+  const std::vector<Table> wrong = {{{"width", 0}},  {{"reduction", 0.0}},  {{"nonlinearity", "softplus"}},
                                     {{"init", "x"}}, {{"targets", List()}}, {{"width", 4}, {"reduction", 4}}};
-  for (const Table& options : wrong) EXPECT_THROW(testing::make_method("adapter", options), ConfigError) << to_json(options);
+  for (const Table& options : wrong)
+    EXPECT_THROW(testing::make_method("adapter", options), ConfigError) << to_json(options);
 }
 
 TEST(AdapterConfiguration, OfTheLibraryTrainsNoLayerNorm) {
   const auto adapter = testing::make_method("adapter");
-  EXPECT_EQ(to_json(adapter->options_from({{"config", "double_seq_bn"}, {"name", "mine"}})), R"({"layer_norms":false})");
-  const Table four = {{"mh_adapter", true}, {"output_adapter", true}, {"reduction_factor", 8}, {"non_linearity", "relu"}};
+  EXPECT_EQ(to_json(adapter->options_from({{"config", "double_seq_bn"}, {"name", "mine"}})),
+            R"({"layer_norms":false})");
+  const Table four = {
+      {"mh_adapter", true}, {"output_adapter", true}, {"reduction_factor", 8}, {"non_linearity", "relu"}};
   EXPECT_EQ(to_json(adapter->options_from({{"config", four}, {"name", "mine"}})),
             R"({"layer_norms":false,"nonlinearity":"relu","reduction":8.0})");
 }
@@ -151,21 +156,27 @@ TEST(AdapterConfiguration, TakesTheNameTheAdapterHasThere) {
     renamed.tensors[other.replace(other.find(".peftlab."), 9, ".mine.")] = tensor + 1;
   }
   adapter->load(model, renamed);
-  for (const auto& [name, tensor] : adapter->save(model).tensors) EXPECT_TRUE(torch::equal(tensor, files.tensors[name] + 1));
+  for (const auto& [name, tensor] : adapter->save(model).tensors)
+    EXPECT_TRUE(torch::equal(tensor, files.tensors[name] + 1));
 }
 
 TEST(AdapterConfiguration, RefusesByNameWhatItCannotCompute) {
   const auto adapter = testing::make_method("adapter");
   const std::vector<std::pair<std::string, Value>> asked = {
-      {"mh_adapter", false}, {"is_parallel", true},      {"scaling", 4.0},           {"scaling", "learned"},
-      {"ln_after", true},    {"residual_before_ln", "post_add"}, {"cross_adapter", true}, {"phm_layer", true},
-      {"dropout", 0.1},      {"leave_out", List{1}},     {"inv_adapter", "nice"},    {"non_linearity", "leakyrelu"},
-      {"use_gating", true},  {"original_ln_before", true}};
+      {"mh_adapter", false},   {"is_parallel", true},       {"scaling", 4.0},
+      {"scaling", "learned"},  {"ln_after", true},          {"residual_before_ln", "post_add"},
+      {"cross_adapter", true}, {"phm_layer", true},         {"dropout", 0.1},
+      {"leave_out", List{1}},  {"inv_adapter", "nice"},     {"non_linearity", "leakyrelu"},
+      {"use_gating", true},    {"original_ln_before", true}};
   for (const auto& [key, value] : asked) {
-    Table inner = {{"mh_adapter", true}, {"output_adapter", true}, {"reduction_factor", 16}, {"non_linearity", "swish"}};
+    Table inner = {
+        {"mh_adapter", true}, {"output_adapter", true}, {"reduction_factor", 16}, {"non_linearity", "swish"}};
     inner[key] = value;
-    EXPECT_THAT([&] { adapter->options_from({{"config", inner}}); },
-                ThrowsMessage<FormatError>(HasSubstr("`config." + key + "` = " + to_json(value))));
+    EXPECT_THAT(
+        [&] {
+          adapter->options_from({{"config", inner}});
+        },
+        ThrowsMessage<FormatError>(HasSubstr("`config." + key + "` = " + to_json(value))));
   }
   EXPECT_THAT([&] { adapter->options_from({{"config", "seq_bn"}}); }, ThrowsMessage<FormatError>(HasSubstr("seq_bn")));
   EXPECT_THROW(adapter->options_from({{"config", Table{{"reduction_factor", Table{{"1", 8}}}}}}), FormatError);

@@ -35,8 +35,7 @@ torch::Tensor row_lengths(const torch::Tensor& weight) { return torch::linalg_ve
 
 /// The trained update of one site. Its numbers are float32 whatever the base's type.
 struct Branch : torch::nn::Module {
-  Branch(Linear& site, const Settings& settings)
-      : site(site), settings(settings), shares_site(site.extended()) {
+  Branch(Linear& site, const Settings& settings) : site(site), settings(settings), shares_site(site.extended()) {
     // peft makes two torch.nn.Linear before it draws A: their draws are taken from the generator and dropped.
     Linear(site.in, settings.rank, /*with_bias=*/false);
     Linear(settings.rank, site.out, /*with_bias=*/false);
@@ -116,8 +115,9 @@ class Lora final : public Method {
         alpha_(p.get("alpha", 8.0, "the update is scaled by alpha / rank; above 0")),
         dropout_(p.get("dropout", 0.0, "probability in [0, 1), on the update's input, while training")),
         targets_(p.get_optional<std::vector<std::string>>(
-            "targets", "ends of the names of the linear maps to adapt; \"all-linear\"; or one regular expression for "
-                       "whole names. As peft for the model type if left out")),
+            "targets",
+            "ends of the names of the linear maps to adapt; \"all-linear\"; or one regular expression for "
+            "whole names. As peft for the model type if left out")),
         rslora_(p.get("rslora", false, "scale by alpha / sqrt(rank) instead")),
         dora_(p.get("dora", false, "train the length of every row of the weight apart from its direction")) {
     p.check(rank_ >= 1, "rank", "must be at least 1");
@@ -190,11 +190,10 @@ class Lora final : public Method {
     config["qalora_group_size"] = 16;
     for (const char* key : {"fan_in_fan_out", "lora_bias", "use_qalora", "ensure_weight_tying"}) config[key] = false;
     for (const char* key : {"rank_pattern", "alpha_pattern", "loftq_config"}) config[key] = Table();
-    for (const char* key :
-         {"exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern", "megatron_config",
-          "trainable_token_indices", "eva_config", "corda_config", "lora_ga_config", "velora_config",
-          "alora_invocation_tokens", "monteclora_config", "layer_replication", "target_parameters", "use_bdlora",
-          "arrow_config", "kasa_config"}) {
+    for (const char* key : {"exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern",
+                            "megatron_config", "trainable_token_indices", "eva_config", "corda_config",
+                            "lora_ga_config", "velora_config", "alora_invocation_tokens", "monteclora_config",
+                            "layer_replication", "target_parameters", "use_bdlora", "arrow_config", "kasa_config"}) {
       config[key] = Value();
     }
     return config;
@@ -238,7 +237,8 @@ Table Lora::options_from(const Table& adapter_config) const {
       names = {*one == "all-linear" || is_pattern({*one}) ? *one : "(" + *one + ")"};
     } else if (const auto* several = targets->get_if<List>()) {
       for (const Value& name : *several) {
-        if (!name.get_if<std::string>()) throw FormatError("adapter_config.json: `target_modules` holds " + to_json(name));
+        if (!name.get_if<std::string>())
+          throw FormatError("adapter_config.json: `target_modules` holds " + to_json(name));
         names.push_back(*name.get_if<std::string>());
       }
       // A list is never a pattern in peft. The same name twice is one target here, and no pattern either.

@@ -63,7 +63,8 @@ TEST_F(Lora, RankStabilizedDividesByTheRoot) {
 
 TEST_F(Lora, DoraStretchesTheRows) {
   give(*site, torch::tensor({{3.0, 4.0}, {0.0, 2.0}}), torch::tensor({10.0, 20.0}));
-  auto dora = attach({{"rank", 1}, {"alpha", 1}, {"dora", true}}, torch::tensor({{0.0, -4.0}}), torch::tensor({{1.0}, {0.0}}));
+  auto dora =
+      attach({{"rank", 1}, {"alpha", 1}, {"dora", true}}, torch::tensor({{0.0, -4.0}}), torch::tensor({{1.0}, {0.0}}));
   const std::string magnitude = "transformer/layers/0/attention/dense.lora_magnitude_vector";
   // Lengths start as those of W's rows, 5 and 2.
   EXPECT_TRUE(torch::equal(dora->named_parameters()[magnitude], torch::tensor({5.0f, 2.0f})));
@@ -100,7 +101,8 @@ TEST_F(Lora, MergesIntoTheWeightAndOnlyOnce) {
 }
 
 TEST_F(Lora, DropsOutOnlyTheUpdatesInputAndOnlyInTraining) {
-  auto lora = attach({{"rank", 1}, {"alpha", 1}, {"dropout", 0.5}}, torch::tensor({{1.0, 0.0}}), torch::tensor({{1.0}, {0.0}}));
+  auto lora =
+      attach({{"rank", 1}, {"alpha", 1}, {"dropout", 0.5}}, torch::tensor({{1.0, 0.0}}), torch::tensor({{1.0}, {0.0}}));
   const auto x = torch::ones({400, 2});
   expect(x, torch::tensor({4.0, 7.0}).expand({400, 2}));
   lora->train();
@@ -128,8 +130,10 @@ TEST_F(Lora, NamesTheNearestTarget) {
 }
 
 TEST(LoraOptions, AreChecked) {
-  const std::vector<Table> wrong = {{{"rank", 0}}, {{"alpha", 0.0}}, {{"dropout", 1.0}}, {{"dropout", -0.1}}, {{"targets", List()}}};
-  for (const Table& options : wrong) EXPECT_THROW(testing::make_method("lora", options), ConfigError) << to_json(options);
+  const std::vector<Table> wrong = {
+      {{"rank", 0}}, {{"alpha", 0.0}}, {{"dropout", 1.0}}, {{"dropout", -0.1}}, {{"targets", List()}}};
+  for (const Table& options : wrong)
+    EXPECT_THROW(testing::make_method("lora", options), ConfigError) << to_json(options);
 }
 
 TEST(LoraConfiguration, SmallestOfPeftTakesPeftsDefaults) {
@@ -167,7 +171,8 @@ TEST(LoraConfiguration, RefusesByNameWhatItCannotCompute) {
   for (const auto& [key, value] : asked) {
     Table config = {{"peft_type", "LORA"}};
     config[key] = value;
-    EXPECT_THAT([&] { lora->options_from(config); }, ThrowsMessage<FormatError>(HasSubstr("`" + key + "` = " + to_json(value))));
+    EXPECT_THAT([&] { lora->options_from(config); },
+                ThrowsMessage<FormatError>(HasSubstr("`" + key + "` = " + to_json(value))));
   }
   EXPECT_THROW(lora->options_from({{"peft_type", "LORA"}, {"r", "8"}}), FormatError);
 }

@@ -198,8 +198,8 @@ void Prefix::load(Model&, const AdapterFiles& files) {
     for (const auto& [name, tensor] : encoder_tensors()) read[name] = torch::empty_like(tensor);
     copy_tensors(files.extra, read, "the encoder of the prefix");
     const torch::NoGradGuard no_grad;
-    const torch::Tensor given = Encoder::compute(
-        read[kTable], read[kInner + "weight"], read[kInner + "bias"], read[kOuter + "weight"], read[kOuter + "bias"]);
+    const torch::Tensor given = Encoder::compute(read[kTable], read[kInner + "weight"], read[kInner + "bias"],
+                                                 read[kOuter + "weight"], read[kOuter + "bias"]);
     if (!torch::allclose(given, flat, 1e-3, 1e-4)) {
       throw FormatError("the prefix `prompt_embeddings` is not what the encoder beside it gives");
     }

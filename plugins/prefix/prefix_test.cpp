@@ -98,7 +98,8 @@ TEST(Prefix, RefusesAnEncoderThatIsNotThePrefixs) {
 
 TEST(Prefix, OptionsAreChecked) {
   const std::vector<Table> wrong = {{{"tokens", 0}}, {{"hidden", 0}}, {{"hidden", 4}, {"projection", false}}};
-  for (const Table& options : wrong) EXPECT_THROW(testing::make_method("prefix", options), ConfigError) << to_json(options);
+  for (const Table& options : wrong)
+    EXPECT_THROW(testing::make_method("prefix", options), ConfigError) << to_json(options);
 }
 
 TEST(PrefixConfiguration, OfPeft) {
@@ -108,7 +109,8 @@ TEST(PrefixConfiguration, OfPeft) {
   config["prefix_projection"] = true;
   EXPECT_EQ(to_json(prefix->options_from(config)), R"({"hidden":16,"projection":true,"tokens":7})");
   config["num_transformer_submodules"] = 2;
-  EXPECT_THAT([&] { prefix->options_from(config); }, ThrowsMessage<FormatError>(HasSubstr("num_transformer_submodules")));
+  EXPECT_THAT([&] { prefix->options_from(config); },
+              ThrowsMessage<FormatError>(HasSubstr("num_transformer_submodules")));
 }
 
 }  // namespace

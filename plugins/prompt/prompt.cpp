@@ -21,7 +21,8 @@ class Prompt final : public Method {
         init_(p.get("init", "random", "random: N(0, 1); vocabulary: embeddings of random ids; text: those of `text`")),
         text_(p.get_optional<std::string>("text", "what `init = \"text\"` starts from")) {
     p.check(tokens_ >= 1, "tokens", "must be at least 1");
-    p.check(init_ == "random" || init_ == "vocabulary" || init_ == "text", "init", "must be random, vocabulary or text");
+    p.check(init_ == "random" || init_ == "vocabulary" || init_ == "text", "init",
+            "must be random, vocabulary or text");
     p.check(init_ != "text" || (text_ && !text_->empty()), "text", "must be given with `init = \"text\"`");
     p.check(init_ == "text" || !text_, "text", "has a meaning only with `init = \"text\"`");
   }
@@ -33,7 +34,8 @@ class Prompt final : public Method {
     // peft makes its torch.nn.Embedding, and so draws these, whatever it then starts from.
     torch::Tensor first = torch::randn({tokens_, site.width}, torch::kFloat32);
     if (init_ != "random") {
-      const torch::Tensor ids = init_ == "text" ? text_ids(tokenizer) : torch::randint(table.size(0), {tokens_}, torch::kInt64);
+      const torch::Tensor ids =
+          init_ == "text" ? text_ids(tokenizer) : torch::randint(table.size(0), {tokens_}, torch::kInt64);
       first = table.index_select(0, ids.to(table.device())).to(torch::kFloat32);
     }
     vectors_ = register_parameter("prompt_embeddings", first.to(table.device()));
@@ -54,7 +56,8 @@ class Prompt final : public Method {
     files.config["num_layers"] = model.facts().layers;
     // What it started from no longer matters; for "TEXT" peft would want the tokenizer's path.
     files.config["prompt_tuning_init"] = "RANDOM";
-    for (const char* key : {"prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs", "modules_to_save"}) {
+    for (const char* key :
+         {"prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs", "modules_to_save"}) {
       files.config[key] = Value();
     }
     return files;
@@ -95,6 +98,7 @@ class Prompt final : public Method {
 
 }  // namespace
 
-PEFTLAB_PLUGIN(Method, Prompt, "prompt", "trained vectors before the input embeddings", "arXiv:2104.08691", "PROMPT_TUNING")
+PEFTLAB_PLUGIN(Method, Prompt, "prompt", "trained vectors before the input embeddings", "arXiv:2104.08691",
+               "PROMPT_TUNING")
 
 }  // namespace peftlab

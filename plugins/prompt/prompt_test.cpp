@@ -75,8 +75,10 @@ TEST_F(Prompt, IsFloat32OnA16BitBase) {
 }
 
 TEST(PromptOptions, AreChecked) {
-  const std::vector<Table> wrong = {{{"tokens", 0}}, {{"init", "TEXT"}}, {{"init", "text"}}, {{"init", "text"}, {"text", ""}}, {{"text", "a"}}};
-  for (const Table& options : wrong) EXPECT_THROW(testing::make_method("prompt", options), ConfigError) << to_json(options);
+  const std::vector<Table> wrong = {
+      {{"tokens", 0}}, {{"init", "TEXT"}}, {{"init", "text"}}, {{"init", "text"}, {"text", ""}}, {{"text", "a"}}};
+  for (const Table& options : wrong)
+    EXPECT_THROW(testing::make_method("prompt", options), ConfigError) << to_json(options);
 }
 
 TEST(PromptConfiguration, OfPeft) {

@@ -137,7 +137,8 @@ testing::MethodCase suspect(Defect defect) {
 }
 
 TEST(Laws, HoldForASoundMethod) {
-  for (const testing::Law& law : testing::method_laws()) EXPECT_THAT(law.check(suspect(Defect::none)), IsEmpty()) << law.name;
+  for (const testing::Law& law : testing::method_laws())
+    EXPECT_THAT(law.check(suspect(Defect::none)), IsEmpty()) << law.name;
 }
 
 struct Breach {

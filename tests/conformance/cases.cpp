@@ -73,14 +73,20 @@ void give_visualglm(testing::MethodCase& made) {
 
 std::vector<Variation> variations() {
   static const std::vector<Variation> more = {
-      {"lora", "all_linear_dropout", {{"targets", std::vector<std::string>{"all-linear"}}, {"dropout", 0.1}, {"rank", 2}}},
+      {"lora",
+       "all_linear_dropout",
+       {{"targets", std::vector<std::string>{"all-linear"}}, {"dropout", 0.1}, {"rank", 2}}},
       {"lora", "pattern", {{"targets", std::vector<std::string>{R"(.*\.0\..*dense)"}}, {"alpha", 32}}},
       {"lora", "rslora", {{"rslora", true}}},
       {"lora", "dora", {{"dora", true}}},
       {"lora", "dora_dropout", {{"dora", true}, {"dropout", 0.2}}},
       {"adapter", "zero", {{"init", "zero"}}},
-      {"adapter", "houlsby_width", {{"init", "houlsby"}, {"width", 5}, {"nonlinearity", "gelu"}, {"layer_norms", false}}},
-      {"adapter", "one_stack", {{"targets", std::vector<std::string>{R"(transformer\..*)"}}, {"reduction", 3.5}, {"nonlinearity", "relu"}}},
+      {"adapter",
+       "houlsby_width",
+       {{"init", "houlsby"}, {"width", 5}, {"nonlinearity", "gelu"}, {"layer_norms", false}}},
+      {"adapter",
+       "one_stack",
+       {{"targets", std::vector<std::string>{R"(transformer\..*)"}}, {"reduction", 3.5}, {"nonlinearity", "relu"}}},
       {"adapter", "tanh", {{"reduction", 4}, {"nonlinearity", "tanh"}}},
       {"prefix", "flat", {{"projection", false}, {"tokens", 3}}},
       {"prefix", "narrow", {{"hidden", 5}, {"tokens", 1}}},

@@ -53,7 +53,8 @@ TEST_P(MethodLaws, Hold) {
 }
 
 std::string trial_name(const ::testing::TestParamInfo<Trial>& info) {
-  return info.param.variation.plugin + "_" + info.param.variation.label + "_" + info.param.model + "_" + info.param.law.name;
+  return info.param.variation.plugin + "_" + info.param.variation.label + "_" + info.param.model + "_" +
+         info.param.law.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Plugins, MethodLaws, ::testing::ValuesIn(trials()), trial_name);
@@ -80,7 +81,8 @@ TEST(MethodPlugins, ReadmesListTheirOptions) {
     make_case(variation, "toy").method(params);
     for (const OptionSpec& option : params.declared()) {
       const std::string shown = option.default_.empty() ? "" : "`" + option.default_ + "`";
-      const std::string row = "| `" + option.name + "` | " + option.type + " | " + shown + " | " + option.meaning + " |";
+      const std::string row =
+          "| `" + option.name + "` | " + option.type + " | " + shown + " | " + option.meaning + " |";
       EXPECT_NE(readme.str().find(row + "\n"), std::string::npos) << path << " lacks\n" << row;
     }
   }

@@ -30,7 +30,8 @@ class Oracle : public ::testing::TestWithParam<Sample> {
   void SetUp() override {
     const char* source = std::getenv("PEFTLAB_SOURCE_DIR");
     ASSERT_NE(source, nullptr);
-    theirs_ = checkpoint::read_adapter(std::filesystem::path(source) / "tests/oracle/methods" / GetParam().folder).files;
+    theirs_ =
+        checkpoint::read_adapter(std::filesystem::path(source) / "tests/oracle/methods" / GetParam().folder).files;
     // The library names GPT-2's layers where the toy model has its own.
     TensorMap renamed;
     for (const auto& [name, tensor] : theirs_.tensors) {

@@ -143,7 +143,8 @@ TEST(EndToEnd, ASavedAdapterIsEvaluatedToTheStoredScoresAndAnswers) {
   const Said merged = shop.peftlab({"adapter", "merge", "--model", base, "--adapter", "exported", "--to", "merged"});
   ASSERT_EQ(merged.exit_code, 0) << merged.err;
   const Said whole = shop.peftlab({"eval", "--model", "merged", "--data", "test.csv", "--max-length", "48"});
-  for (const Value& item : *parse_json(whole.out, "eval").get_if<List>()) {
+  const Value after = parse_json(whole.out, "eval");
+  for (const Value& item : *after.get_if<List>()) {
     if (*item.find("metric")->get_if<std::string>() == "loss") {
       EXPECT_NEAR(*item.find("value")->get_if<double>(), stored, 1e-4);
     }
@@ -173,7 +174,7 @@ TEST(EndToEnd, AKilledWorkerIsARowTheRestStandsAndTheNextRunGoesOnBitForBit) {
     if (killed) return;
     // The first worker is the pretraining's; only one of the comparison is killed.
     if (!fs::exists(shop.folder / "peftlab.store/models")) return;
-    if (const int worker = training_worker("peftlab.store")) killed = kill(worker, SIGKILL) == 0;
+    if (const int worker = training_worker(shop.folder / "peftlab.store")) killed = kill(worker, SIGKILL) == 0;
   });
   ASSERT_TRUE(killed);
   EXPECT_EQ(said.exit_code, 1);
@@ -205,7 +206,7 @@ TEST(EndToEnd, AnInterruptedComparisonSavesAndGoesOn) {
   bool sent = false;
   const Said said = shop.peftlab(command, [&] {
     if (sent || !fs::exists(shop.folder / "peftlab.store/models")) return;
-    const int worker = training_worker("peftlab.store");
+    const int worker = training_worker(shop.folder / "peftlab.store");
     if (worker == 0) return;
     sent = kill(worker, SIGTERM) == 0;
   });

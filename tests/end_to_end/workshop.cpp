@@ -71,7 +71,7 @@ plugin = "bleu"
 plugin = "matching_accuracy"
 )";
 
-std::string quoted(const std::string& word) {
+std::string shell_word(const std::string& word) {
   std::string text = "'";
   for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
   return text + "'";
@@ -102,10 +102,12 @@ Workshop::Workshop(const std::string& name) {
   write("train.csv", train);
   write("test.csv", test);
   write("captions.txt", captions);
-  run_shell("cd " + quoted(folder.string()) +
+  std::string symbols = "<n>,[MASK],[gMASK],<sop>,<eop>,<|tab|>";
+  for (int blanks = 2; blanks <= 80; ++blanks) symbols += fmt::format(",<|blank_{}|>", blanks);
+  run_shell("cd " + shell_word(folder.string()) +
             " && spm_train --input=captions.txt --model_prefix=model/ice_text --model_type=unigram --vocab_size=400 "
             "--hard_vocab_limit=false --byte_fallback=true --unk_id=0 --bos_id=1 --eos_id=2 --pad_id=3 "
-            "--user_defined_symbols='<n>,[MASK],[gMASK],<sop>,<eop>,<|tab|>' --num_threads=1 >spm.log 2>&1");
+            "--user_defined_symbols=" + shell_word(symbols) + " --num_threads=1 >spm.log 2>&1");
   fs::remove(folder / "model/ice_text.vocab");
   write("model/config.json", kConfig);
   write("model/tokenizer_config.json", R"({"num_image_tokens": 0})");
@@ -126,9 +128,9 @@ Workshop::Workshop(const std::string& name) {
 void Workshop::write(const std::string& file, const std::string& text) const { write_text(folder / file, text); }
 
 Said Workshop::peftlab(const std::vector<std::string>& arguments, const std::function<void()>& meanwhile) const {
-  std::string line = "cd " + quoted(folder.string()) + " && exec " +
-                     quoted(fs::path(std::getenv("PEFTLAB_BINARY_DIR")) / "peftlab");
-  for (const std::string& argument : arguments) line += " " + quoted(argument);
+  std::string line = "cd " + shell_word(folder.string()) + " && exec " +
+                     shell_word(fs::path(std::getenv("PEFTLAB_BINARY_DIR")) / "peftlab");
+  for (const std::string& argument : arguments) line += " " + shell_word(argument);
   line += " >out.txt 2>err.txt";
   const pid_t child = fork();
   if (child == 0) {
@@ -150,7 +152,7 @@ int training_worker(const fs::path& store) {
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     std::ifstream stream(entry.path() / "cmdline", std::ios::binary);
     const std::string words((std::istreambuf_iterator<char>(stream)), {});
-    if (words.find("worker") == std::string::npos || words.find(store.string()) == std::string::npos) continue;
+    if (words.find("worker") == std::string::npos) continue;
     const auto run = words.find("--run");
     if (run == std::string::npos) continue;
     const std::string uuid = words.c_str() + run + 6;

@@ -73,8 +73,13 @@ void AdapterConfig::finish() const {
 }
 
 Table peft_config(const std::string& peft_type) {
-  return {{"peft_type", peft_type}, {"task_type", "CAUSAL_LM"}, {"peft_version", "0.21.2"},      {"auto_mapping", Value()},
-          {"revision", Value()},    {"inference_mode", true},   {"base_model_name_or_path", Value()}};
+  return {{"peft_type", peft_type},
+          {"task_type", "CAUSAL_LM"},
+          {"peft_version", "0.21.2"},
+          {"auto_mapping", Value()},
+          {"revision", Value()},
+          {"inference_mode", true},
+          {"base_model_name_or_path", Value()}};
 }
 
 }  // namespace peftlab

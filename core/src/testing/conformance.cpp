@@ -69,8 +69,8 @@ torch::Tensor loss_of(Model& model, const Batch& batch) {
 }
 
 /// Trains with Adam and returns the loss before each step; `after_backward` may look at the gradients.
-std::vector<double> train(Bench& bench, const MethodCase& given, int steps,
-                          const std::function<void()>& after_backward = [] {}) {
+std::vector<double> train(
+    Bench& bench, const MethodCase& given, int steps, const std::function<void()>& after_backward = [] {}) {
   std::vector<double> losses;
   std::vector<torch::Tensor> parameters;
   for (const auto& [name, tensor] : bench.trained()) parameters.push_back(tensor);
@@ -158,7 +158,8 @@ void expect_refusal(const MethodCase& given, Bench& bench, const AdapterFiles& f
       found.push_back(text("the refusal of a file with ", what, " does not name it: ", error.what()));
     }
   }
-  if (!same(outputs(*bench.model, batch), before)) found.push_back(text("a refused file with ", what, " changed the outputs"));
+  if (!same(outputs(*bench.model, batch), before))
+    found.push_back(text("a refused file with ", what, " changed the outputs"));
 }
 
 }  // namespace
@@ -176,7 +177,8 @@ Violations law_defaults(const MethodCase& given) {
       Params spelled({{option.name, parse_json(option.default_, option.name)}}, "the method");
       given.method(spelled);
       for (const OptionProblem& problem : spelled.problems()) {
-        found.push_back(text("with `", option.name, "` spelled out as its default: ", problem.name, " ", problem.message));
+        found.push_back(
+            text("with `", option.name, "` spelled out as its default: ", problem.name, " ", problem.message));
       }
     }
   });
@@ -195,7 +197,8 @@ Violations law_unknown_option(const MethodCase& given) {
       found.push_back(text("option `", wrong, "` was taken"));
     } catch (const ConfigError& error) {
       const std::string message = error.what();
-      if (message.find(wrong) == std::string::npos) found.push_back(text("the refusal does not name `", wrong, "`: ", message));
+      if (message.find(wrong) == std::string::npos)
+        found.push_back(text("the refusal does not name `", wrong, "`: ", message));
       if (!known.empty() && message.find("\"" + known + "\"") == std::string::npos &&
           message.find("`" + known + "`") == std::string::npos) {
         found.push_back(text("the refusal of `", wrong, "` does not name `", known, "`: ", message));
@@ -275,17 +278,20 @@ Violations law_round_trip(const MethodCase& given) {
       // The host writes the model: its parameters must be all there is.
       Bench fresh(given, given.options, 2);
       copy_tensors(all_parameters(*trained.model), all_parameters(*fresh.model), "the model");
-      if (!same(outputs(*fresh.model, batch), wanted)) found.push_back("the model's parameters alone do not give its outputs");
+      if (!same(outputs(*fresh.model, batch), wanted))
+        found.push_back("the model's parameters alone do not give its outputs");
       return;
     }
 
     const AdapterFiles files = trained.method->save(*trained.model);
     for (const auto& [name, tensor] : files.tensors) {
-      if (!tensor.is_contiguous() || !tensor.is_cpu()) found.push_back(text("`", name, "` is not contiguous on the CPU"));
+      if (!tensor.is_contiguous() || !tensor.is_cpu())
+        found.push_back(text("`", name, "` is not contiguous on the CPU"));
     }
     Bench fresh(given, given.options, 2);
     fresh.method->load(*fresh.model, files);
-    if (!same(outputs(*fresh.model, batch), wanted)) found.push_back("loaded with the same options, the outputs differ");
+    if (!same(outputs(*fresh.model, batch), wanted))
+      found.push_back("loaded with the same options, the outputs differ");
     const Table options = fresh.method->options_from(files.config);
     Bench described(given, options, 3);
     described.method->load(*described.model, files);
@@ -322,7 +328,8 @@ Violations law_merge(const MethodCase& given) {
     try {
       bench.method->merge(*bench.model);
       const double off = difference(outputs(*bench.model, batch), before);
-      if (!(off <= 1e-5)) found.push_back(text("merge() moved the outputs by ", off, " of the largest, more than 1e-5"));
+      if (!(off <= 1e-5))
+        found.push_back(text("merge() moved the outputs by ", off, " of the largest, more than 1e-5"));
     } catch (const UnsupportedError&) {
       for (const auto& [name, tensor] : all_parameters(*bench.model)) {
         if (!same(tensor, weights.at(name))) found.push_back(text("merge() refused, but changed ", name));
@@ -339,7 +346,8 @@ Violations law_seeds(const MethodCase& given) {
       return train(bench, given, 3);
     };
     const auto first = losses(11), again = losses(11), other = losses(12);
-    if (first != again) found.push_back(text("two runs with one seed end at the losses ", first.back(), " and ", again.back()));
+    if (first != again)
+      found.push_back(text("two runs with one seed end at the losses ", first.back(), " and ", again.back()));
     Bench bench(given, given.options, 11);
     const bool draws = given.seeded && !bench.method->parameters().empty();
     if (draws && first == other) found.push_back(text("two seeds both give the losses up to ", first.back()));
@@ -352,7 +360,8 @@ Violations law_parameter_count(const MethodCase& given) {
     Bench bench(given, given.options, 1);
     int64_t count = 0;
     for (const auto& [name, tensor] : bench.trained()) count += tensor.numel();
-    if (count != *given.parameters) found.push_back(text(count, " numbers are trained, the formula says ", *given.parameters));
+    if (count != *given.parameters)
+      found.push_back(text(count, " numbers are trained, the formula says ", *given.parameters));
   });
 }
 
@@ -362,7 +371,8 @@ Violations law_types_and_shapes(const MethodCase& given) {
       Bench bench(given, given.options, 1, type);
       train(bench, given, 2);  // away from a start at which it may do nothing
       for (const auto& item : bench.method->named_parameters()) {
-        if (item.value().scalar_type() != torch::kFloat32) found.push_back(text(item.key(), " is ", item.value().dtype()));
+        if (item.value().scalar_type() != torch::kFloat32)
+          found.push_back(text(item.key(), " is ", item.value().dtype()));
       }
       const Batch batch = batch_of(given, type);
       const torch::Tensor all = outputs(*bench.model, batch);
@@ -378,7 +388,8 @@ Violations law_types_and_shapes(const MethodCase& given) {
       const torch::Tensor loss = loss_of(*bench.model, batch);
       if (!bench.trained().empty()) loss.backward();
       for (const auto& [name, tensor] : bench.trained()) {
-        if (tensor.grad().defined() && !finite(tensor.grad())) found.push_back(text("the gradient of `", name, "` in ", type, " is not finite"));
+        if (tensor.grad().defined() && !finite(tensor.grad()))
+          found.push_back(text("the gradient of `", name, "` in ", type, " is not finite"));
       }
 
       size_t picture = 0;
@@ -389,7 +400,8 @@ Violations law_types_and_shapes(const MethodCase& given) {
         const auto& offsets = batch.layout.offsets;
         const double off = difference(alone, all.slice(0, offsets[i], offsets[i + 1]));
         const double allowed = type == torch::kFloat32 ? 1e-5 : 5e-2;
-        if (!(off <= allowed)) found.push_back(text("example ", i, " alone differs from itself in a batch by ", off, " in ", type));
+        if (!(off <= allowed))
+          found.push_back(text("example ", i, " alone differs from itself in a batch by ", off, " in ", type));
       }
       const torch::Tensor least = outputs(*bench.model, pack({given.shortest}));
       if (least.size(0) != static_cast<int64_t>(given.shortest.tokens.size()) || !finite(least)) {
@@ -440,17 +452,18 @@ Violations law_cache(const MethodCase& given) {
       }
       const torch::Tensor fed = bench.model->hidden(pack(next), &cache);
       const double off = difference(fed, wanted.index_select(0, torch::tensor(rows, torch::kInt64)));
-      if (!(off <= 1e-5)) found.push_back(text("token ", step, " fed through the cache is off by ", off, " of the largest"));
+      if (!(off <= 1e-5))
+        found.push_back(text("token ", step, " fed through the cache is off by ", off, " of the largest"));
     }
   });
 }
 
 const std::vector<Law>& method_laws() {
   static const std::vector<Law> laws = {
-      {"defaults", law_defaults},   {"unknown_option", law_unknown_option},
-      {"start", law_start},         {"gradients", law_gradients},
-      {"learns", law_learns},       {"round_trip", law_round_trip},
-      {"merge", law_merge},         {"seeds", law_seeds},
+      {"defaults", law_defaults},     {"unknown_option", law_unknown_option},
+      {"start", law_start},           {"gradients", law_gradients},
+      {"learns", law_learns},         {"round_trip", law_round_trip},
+      {"merge", law_merge},           {"seeds", law_seeds},
       {"count", law_parameter_count}, {"types_and_shapes", law_types_and_shapes},
       {"cache", law_cache},
   };

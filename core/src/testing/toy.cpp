@@ -19,7 +19,8 @@ struct ToyModel::Layer : torch::nn::Module {
     first_norm = register_module("input_layernorm", std::make_shared<LayerNorm>(sizes.hidden, 1e-5));
     auto attention = register_module("attention", std::make_shared<torch::nn::Module>());
     const int64_t kv_width = sizes.kv_heads * head_width;
-    qkv = attention->register_module("query_key_value", std::make_shared<Linear>(sizes.hidden, sizes.hidden + 2 * kv_width));
+    qkv = attention->register_module("query_key_value",
+                                     std::make_shared<Linear>(sizes.hidden, sizes.hidden + 2 * kv_width));
     site = attention->register_module("core", std::make_shared<AttentionSite>(sizes.heads, sizes.kv_heads, head_width));
     site->name = path + ".attention.core";
     dense = attention->register_module("dense", std::make_shared<Linear>(sizes.hidden, sizes.hidden));
@@ -114,8 +115,7 @@ torch::Tensor ToyModel::hidden(const Batch& batch, KeyValueCache* cache) {
   for (int64_t s = 0; s < extended.layout.sequences(); ++s) {
     for (int64_t i = 0; i < extended.layout.length(s); ++i) positions.push_back((decoding ? cache->seen[s] : 0) + i);
   }
-  torch::Tensor x =
-      extended.rows + positions_->forward(torch::tensor(positions, torch::kInt64).to(rows.device()));
+  torch::Tensor x = extended.rows + positions_->forward(torch::tensor(positions, torch::kInt64).to(rows.device()));
   if (cache) cache->layers.resize(layers_.size());
   for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->forward(x, plan, cache ? &cache->layers[i] : nullptr);
 

@@ -92,6 +92,7 @@ def files():
     rgba = Image.frombytes("RGBA", (16, 16), b"".join(bytes((i, 255 - i, i * 7 % 256, i)) for i in range(256)))
     grey = Image.frombytes("L", (4, 2), bytes((0, 1, 50, 100, 150, 200, 254, 255)))
     grey_alpha = Image.merge("LA", (grey, Image.frombytes("L", (4, 2), bytes((255, 128, 0, 64, 1, 254, 200, 100)))))
+    black_white = grey.convert("1", dither=Image.Dither.NONE)
     rgb = Image.frombytes("RGB", (3, 2), bytes(range(0, 252, 14)))
     palette = rgb.quantize(4)
     clear = palette.copy()
@@ -103,13 +104,13 @@ def files():
         file_case("rgba", "png", saved(rgba, "PNG")),
         file_case("grey", "png", saved(grey, "PNG")),
         file_case("grey and alpha", "png", saved(grey_alpha, "PNG")),
-        file_case("one bit", "png", saved(grey.convert("1", dither=Image.Dither.NONE), "PNG")),
+        file_case("one bit", "png", saved(black_white, "PNG")),
         file_case("rgb", "png", saved(rgb, "PNG")),
         file_case("palette", "png", saved(palette, "PNG")),
         file_case("palette, one entry clear", "png", saved(clear, "PNG", transparency=0)),
         file_case("rgb, one colour clear", "png", saved(rgb, "PNG", transparency=(42, 56, 70))),
         file_case("grey, one level clear", "png", saved(grey, "PNG", transparency=100)),
-        file_case("one bit, black clear", "png", saved(grey.convert("1", dither=Image.Dither.NONE), "PNG", transparency=0)),
+        file_case("one bit, black clear", "png", saved(black_white, "PNG", transparency=0)),
         file_case("rgb, 16 bits", "png", png16(2, 3, values)),
         file_case("rgba, 16 bits", "png", png16(6, 4, values)),
         file_case("grey, 16 bits", "png", png16(0, 1, values), grey16),

@@ -24,12 +24,12 @@ struct MethodCase {
   /// A model with the same float32 weights at each call.
   std::function<std::shared_ptr<Model>()> model;
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::vector<Encoded> examples;       ///< at least two, of different lengths, with labels
-  std::vector<torch::Tensor> images;   ///< of the examples with image_at >= 0, in order
-  Encoded shortest;                    ///< the least the model takes: one token where it can be, without a picture
-  double learning_rate = 1e-2;         ///< of Adam, for the laws that train
-  bool seeded = true;                  ///< false where these options leave nothing to chance
-  std::optional<int64_t> parameters;   ///< what the method's formula says is trained, for law 9
+  std::vector<Encoded> examples;      ///< at least two, of different lengths, with labels
+  std::vector<torch::Tensor> images;  ///< of the examples with image_at >= 0, in order
+  Encoded shortest;                   ///< the least the model takes: one token where it can be, without a picture
+  double learning_rate = 1e-2;        ///< of Adam, for the laws that train
+  bool seeded = true;                 ///< false where these options leave nothing to chance
+  std::optional<int64_t> parameters;  ///< what the method's formula says is trained, for law 9
 };
 
 using Violations = std::vector<std::string>;
