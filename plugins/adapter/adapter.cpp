@@ -1,12 +1,12 @@
-/// Houlsby's adapters: a bottleneck after the attention projection and after the second feed-forward map of every layer,
+/// Houlsby's adapters: a bottleneck after the attention projection and after the second feed-forward map of each layer,
 /// before what they give is added to the residual stream; and the LayerNorms are trained.
 ///
 ///     h <- h + U f(D h + b_D) + b_U        D: [width, d]    U: [d, width]    f: the nonlinearity
 ///
 /// Source: Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, section 2.1, arXiv:1902.00751.
-/// First values, sizes and file are those of the `adapters` library 1.3 (configuration double_seq_bn): weights N(0, 0.02)
-/// and biases zero, so the start is near the base but not at it. Differences from the paper: swish for GELU, and 0.02 for
-/// 0.001; `init = "zero"` starts exactly at the base. Differences from the library: LayerNorms are trained unless
+/// First values, sizes and file are those of the `adapters` library 1.3 (configuration double_seq_bn): weights from
+/// N(0, 0.02) and biases zero, so the start is near the base but not at it. Differences from the paper: swish for GELU,
+/// and 0.02 for 0.001; `init = "zero"` starts exactly at the base. Differences from the library: LayerNorms are trained unless
 /// `layer_norms = false`, and models that the library does not know, such as ChatGLM, are named as it names GPT-2.
 
 #include <peftlab/adapter_config.h>
@@ -33,7 +33,7 @@ const std::map<std::string, Activation>& activations() {
   return known;
 }
 
-/// Normal values of standard deviation `sd`, none further than 2 sd from zero; drawn as torch.nn.init.trunc_normal_ does.
+/// Normal values of deviation `sd`, none further than 2 sd from zero, drawn as torch.nn.init.trunc_normal_ does.
 void truncated_normal_(torch::Tensor weight, double sd) {
   const torch::NoGradGuard no_grad;
   const double below = (1.0 + std::erf(-2.0 / std::sqrt(2.0))) / 2.0,

@@ -1,9 +1,9 @@
 /// Pictures with texts: what fine-tuning a model that sees needs.
 ///
-/// A data file is CSV, a JSON array or JSON lines, with image_path and text (or VisualGLM's img and label), and perhaps a
-/// prompt for each. Paths are relative to the data file. At open() every picture is read and decoded once, so that one
-/// that is missing or broken is found before training starts; none is kept. image() reads it again, in whatever thread asks,
-/// and refuses a file that has changed since.
+/// A data file is CSV, a JSON array or JSON lines, with image_path and text (or VisualGLM's img and label), and
+/// perhaps a prompt for each. Paths are relative to the data file. At open() every picture is read and decoded once,
+/// so that one that is missing or broken is found before training starts; none is kept. image() reads it again, in
+/// whatever thread asks, and refuses a file that has changed since.
 ///
 /// A picture becomes RGB on white (picture.h), is resized as Pillow does (resize.h), divided by 255 and normalized.
 

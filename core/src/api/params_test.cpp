@@ -103,11 +103,11 @@ TEST(Params, AnOptionNobodyReadIsAProblem) {
 }
 
 TEST(Nearest, TakesTheClosestWithinReach) {
-  const Strings known = {"learning_rate", "lr_scheduler", "rank", "Alpha"};
+  const Strings known = {"learning_rate", "lr_scheduler", "rank", "Alpha", "lora"};
   EXPECT_EQ(nearest("learning_rte", known), "learning_rate");
   EXPECT_EQ(nearest("rnak", known), "rank");  // neighbours swapped count once
   EXPECT_EQ(nearest("ALPHA", known), "Alpha");
-  EXPECT_EQ(nearest("bert", known), "");  // 3 edits of 4 letters: another word
+  EXPECT_EQ(nearest("bert", known), "");  // 3 edits from "lora", of 4 letters: another word
   EXPECT_EQ(nearest("x", known), "");
   EXPECT_EQ(nearest("anything", {}), "");
 }

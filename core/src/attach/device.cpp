@@ -3,6 +3,9 @@
 #include <peftlab/error.h>
 #include <peftlab/params.h>
 
+#define BOOST_DLL_USE_STD_FS
+#include <boost/dll/runtime_symbol_info.hpp>
+
 #include <dlfcn.h>
 
 namespace peftlab::attach {
@@ -31,6 +34,11 @@ torch::Device choose_device(const std::string& word) {
   if (!driver_is_there()) {
     if (word == "auto") return torch::kCPU;
     throw ConfigError("device cuda: this machine has no NVIDIA driver (libcuda.so.1 cannot be opened)");
+  }
+  const auto library = boost::dll::program_location().parent_path() / "libpeftlab_cuda.so";
+  if (!std::filesystem::exists(library)) {
+    if (word == "auto") return torch::kCPU;
+    throw ConfigError("device cuda: " + library.string() + " is not there: peftlab was built where no nvcc was found");
   }
   const std::string problem = open_torch_cuda();
   if (problem.empty() && at::hasCUDA() && at::getNumGPUs() > 0) return torch::Device(torch::kCUDA, 0);

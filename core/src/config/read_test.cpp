@@ -410,6 +410,13 @@ TEST(Overrides, TakeTheFilesPlace) {
   EXPECT_EQ(e.overrides.size(), 8u);
 }
 
+TEST(Overrides, TheLongestLabelIsMeant) {
+  const std::string text = minimal_file(
+      "[[method]]\nlabel = \"lora.train\"\nplugin = \"lora\"\n[[method]]\nlabel = \"lora\"\nplugin = \"lora\"\n");
+  const Experiment e = parse(text, {"method.lora.train.rank=4"});
+  EXPECT_EQ(to_json(e.methods[0].plugins[0].options), R"({"rank":4})");
+}
+
 TEST(Overrides, ErrorsNameTheOverride) {
   EXPECT_EQ(errors(minimal_file(), {"train.stesp=5"}), R"(error: unknown key `stesp` in [train]
  --> --set train.stesp=5

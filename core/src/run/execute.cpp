@@ -107,23 +107,23 @@ class Execution {
               tell({"train", step.step, step.steps, step.loss, step.learning_rate});
             },
         .milestone =
-            [&](int64_t step) {
-              if (!data_.count("validation")) return;
-              points_.add("validation/loss", step, judge("validation").loss().value);
+            [&](const train::TrainResult& so_far) {
+              if (data_.count("validation")) {
+                points_.add("validation/loss", so_far.steps, judge("validation").loss().value);
+              }
               points_.flush();
+              train_cost(so_far);
             },
         .stop = [] { return seen_signal() != 0; },
         .resume_file = resume_file(store_.folder(), uuid_),
     };
     reset_peak_memory(session_.device);
-    PhaseClock clock;
+    train_clock_ = PhaseClock();
     const auto result = train::train(session_, feed, spec_.train, spec_.seed, watch);
     synchronize(session_.device);
     points_.flush();
     if (result.steps > 0) {
-      // The loop's own clock: what milestones took is not in it.
-      clock.set_wall_ms(static_cast<int64_t>(result.seconds * 1000.0 + 0.5));
-      cost("train", clock, peak_resident_bytes(), peak_device_bytes(session_.device));
+      train_cost(result);
       store_.add_event(uuid_, "trained",
                        {{"steps", result.steps},
                         {"examples", result.examples},
@@ -135,6 +135,13 @@ class Execution {
       store_.interrupt_run(uuid_);
       throw Interrupted{seen_signal()};
     }
+  }
+
+  /// The price of training so far. The time is the loop's own, in which what milestones took is not.
+  void train_cost(const train::TrainResult& so_far) {
+    PhaseClock clock = train_clock_;
+    clock.set_wall_ms(static_cast<int64_t>((so_far.seconds - so_far.seconds_before) * 1000.0 + 0.5));
+    cost("train", clock, peak_resident_bytes(), peak_device_bytes(session_.device));
   }
 
   void evaluate() {
@@ -202,6 +209,7 @@ class Execution {
   const ExecuteOptions& options_;
   plan::RunSpec spec_;
   Points points_;
+  PhaseClock train_clock_;
   attach::Session session_;
   std::map<std::string, std::unique_ptr<Dataset>> data_;
   std::vector<std::unique_ptr<Metric>> metrics_;

@@ -88,7 +88,6 @@ class Pool {
     if (row.state == "running" || row.state == "pending") {
       // It died without a word: say how, in its stead.
       const std::string said = last_line(w.child->error_tail());
-      if (row.state == "pending") store_.start_run(w.job->run, store_.add_environment({}), "local");
       store_.fail_run(w.job->run, end.signal != 0 ? "killed" : "crashed",
                       "the worker process ended with " + end.text() + (said.empty() ? "" : "; its last words: " + said));
       row = store_.run(w.job->run).run;

@@ -62,8 +62,6 @@ int run_worker(const std::filesystem::path& folder, const std::string& uuid, con
   } catch (...) {
     const Failure failure = classify(std::current_exception());
     std::cerr << "run " << uuid << " failed (" << failure.kind << "): " << failure.text << "\n";
-    const auto state = store.run(uuid).run.state;
-    if (state == "pending") store.start_run(uuid, store.add_environment({}), "local");
     store.fail_run(uuid, failure.kind, failure.text);
     return 1;
   }

@@ -62,6 +62,7 @@ class Loop {
       const int64_t bytes = result_.optimizer_bytes;
       result_ = read_resume_point(watch_.resume_file, trained_, optimizer_, scaler_);
       result_.optimizer_bytes = bytes;
+      result_.seconds_before = result_.seconds;
     }
     session_.set_training(true);
     while (result_.steps < total_ && !result_.interrupted) epoch(result_.steps / in_epoch_);
@@ -141,11 +142,12 @@ class Loop {
   }
 
   void milestone(bool done) {
+    if (watch_.milestone) {
+      session_.set_training(false);
+      watch_.milestone(result_);
+      session_.set_training(true);
+    }
     if (!done) save();
-    if (!watch_.milestone) return;
-    session_.set_training(false);
-    watch_.milestone(result_.steps);
-    session_.set_training(true);
   }
 
   void save() const {

@@ -31,6 +31,7 @@ struct StepReport {
 struct TrainResult {
   int64_t steps = 0;  ///< optimizer steps made in all, before a resume too
   double seconds = 0.0;  ///< of the steps alone: without loading, evaluating and saving
+  double seconds_before = 0.0;  ///< the part of them from before a resume
   int64_t tokens = 0;
   int64_t examples = 0;
   int64_t skipped_steps = 0;       ///< by loss scaling
@@ -41,8 +42,9 @@ struct TrainResult {
 /// Who watches the loop.
 struct Watch {
   std::function<void(const StepReport&)> step;
-  /// After every epoch, or every `eval_every` steps, and at the end: evaluate and save. Its time does not count.
-  std::function<void(int64_t step)> milestone;
+  /// After every epoch, or every `eval_every` steps, and at the end: evaluate, and keep what there is. Its time does not
+  /// count. The resume point is written after it.
+  std::function<void(const TrainResult& so_far)> milestone;
   /// Asked after every step: true ends the loop.
   std::function<bool()> stop;
   /// Where the state to go on from is kept; empty: nowhere. It is written at milestones and when stopped.

@@ -133,7 +133,7 @@ TEST(Trainer, DivergenceNamesStepValueAndRate) {
 TEST(Trainer, MilestonesComeEveryEpochAndAtTheEnd) {
   auto session = session_with("lora");
   std::vector<int64_t> steps;
-  run(session, section_of(9), {.milestone = [&](int64_t step) { steps.push_back(step); }});
+  run(session, section_of(9), {.milestone = [&](const TrainResult& so_far) { steps.push_back(so_far.steps); }});
   EXPECT_EQ(steps, (std::vector<int64_t>{4, 8, 9}));  // 7 examples in batches of 2: 4 steps an epoch
 }
 

@@ -106,7 +106,8 @@ def write_all(to):
     write_peft(to / "prompt", llama(), PromptTuningConfig(**prefix))
     write_peft(to / "prompt_vocabulary", llama(), PromptTuningConfig(prompt_tuning_init="SAMPLE_VOCAB", **prefix))
     write_adapters(to / "adapter", "double_seq_bn")
-    write_adapters(to / "adapter_houlsby", adapters.DoubleSeqBnConfig(init_weights="houlsby", reduction_factor=4, non_linearity="relu"))
+    houlsby = adapters.DoubleSeqBnConfig(init_weights="houlsby", reduction_factor=4, non_linearity="relu")
+    write_adapters(to / "adapter_houlsby", houlsby)
     names = ["torch", "peft", "adapters", "transformers", "safetensors"]
     (to / "versions.txt").write_text("".join(f"{name} {version(name)}\n" for name in names))
 
