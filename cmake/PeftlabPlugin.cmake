@@ -35,7 +35,8 @@ function(peftlab_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT
-    "PEFTLAB_SOURCE_DIR=${CMAKE_SOURCE_DIR};PEFTLAB_BINARY_DIR=${CMAKE_BINARY_DIR}")
+    # One thread each: tensors are tiny here, and threads that wait for each other cost more than they bring.
+    "PEFTLAB_SOURCE_DIR=${CMAKE_SOURCE_DIR};PEFTLAB_BINARY_DIR=${CMAKE_BINARY_DIR};OMP_NUM_THREADS=1")
 endfunction()
 
 function(peftlab_plugin_test name)

@@ -57,10 +57,11 @@ std::vector<store::Artifact> result_files(const store::RunDetail& run) {
 int export_adapter(const Words& words) {
   fs::path folder;
   std::string prefix, to;
-  CommandLine line("adapter export RUN --to DIR",
-                   "Writes what a run trained as an adapter folder that peft or adapters reads (a run of method full: a\n"
-                   "model folder). Each file is checked against its sha256, and both are printed as sha256sum does.",
-                   "peftlab adapter export 0194f3 --to lora-r8");
+  CommandLine line(
+      "adapter export RUN --to DIR",
+      "Writes what a run trained as an adapter folder that peft or adapters reads (a run of method full: a\n"
+      "model folder). Each file is checked against its sha256, and both are printed as sha256sum does.",
+      "peftlab adapter export 0194f3 --to lora-r8");
   line.operand("RUN", &prefix).required_option("to", &to, "DIR", "the folder to write").store_option(&folder);
   if (!line.parse(words)) return 0;
 
@@ -88,10 +89,11 @@ int export_adapter(const Words& words) {
 int merge_adapter(const Words& words) {
   ModelOptions model;
   std::string to;
-  CommandLine line("adapter merge --model DIR --adapter DIR --to DIR",
-                   "Folds an adapter into the weights and writes a model folder in float32 that needs no adapter. Virtual\n"
-                   "tokens and parts that are not linear cannot be folded.",
-                   "peftlab adapter merge --model models/base --adapter lora-r8 --to models/merged");
+  CommandLine line(
+      "adapter merge --model DIR --adapter DIR --to DIR",
+      "Folds an adapter into the weights and writes a model folder in float32 that needs no adapter. Virtual\n"
+      "tokens and parts that are not linear cannot be folded.",
+      "peftlab adapter merge --model models/base --adapter lora-r8 --to models/merged");
   model.declare(line);
   line.required_option("to", &to, "DIR", "the folder to write");
   if (!line.parse(words)) return 0;
@@ -112,14 +114,13 @@ int verify_adapter(const Words& words) {
   std::string folder;
   ModelOptions model;
   auto format = report::Format::table;
-  CommandLine line("adapter verify DIR",
-                   "Reads an adapter folder strictly: its settings, every tensor's header, what they mean to the method\n"
-                   "plugin. With --model it is attached to that model, so that names and shapes and the base's sha256 are\n"
-                   "checked as well. Ends with exit code 3 where something is wrong.",
-                   "peftlab adapter verify lora-r8 --model models/base");
-  line.operand("DIR", &folder)
-      .plain_option("model", &model.model, "DIR", "the model it is for")
-      .format_option(&format);
+  CommandLine line(
+      "adapter verify DIR",
+      "Reads an adapter folder strictly: its settings, every tensor's header, what they mean to the method\n"
+      "plugin. With --model it is attached to that model, so that names and shapes and the base's sha256 are\n"
+      "checked as well. Ends with exit code 3 where something is wrong.",
+      "peftlab adapter verify lora-r8 --model models/base");
+  line.operand("DIR", &folder).plain_option("model", &model.model, "DIR", "the model it is for").format_option(&format);
   if (!line.parse(words)) return 0;
 
   const auto adapter = checkpoint::read_adapter(folder);

@@ -157,14 +157,12 @@ void CommandLine::take_operands() {
     }
   }
   if (next < found_operands_.size()) {
-    throw ConfigError(fmt::format("{} does not know what to do with \"{}\": peftlab {}", command(),
-                                  found_operands_[next], usage_));
+    throw ConfigError(
+        fmt::format("{} does not know what to do with \"{}\": peftlab {}", command(), found_operands_[next], usage_));
   }
 }
 
-bool CommandLine::given(const std::string& name) const {
-  return values_.count(name) > 0 && !values_[name].defaulted();
-}
+bool CommandLine::given(const std::string& name) const { return values_.count(name) > 0 && !values_[name].defaulted(); }
 
 void CommandLine::require(const std::string& name) const {
   if (!given(name)) throw ConfigError(fmt::format("{0} needs --{1}; see `{0} --help`", command(), name));

@@ -27,10 +27,11 @@ int compare_command(const Words& words) {
   std::filesystem::path folder;
   std::string experiment;
   Format format = Format::table;
-  CommandLine line("compare [EXPERIMENT]",
-                   "Puts the methods of an experiment (by default the one run last) side by side, best first: means over\n"
-                   "seeds on the test split with 95 % intervals, differences to the baseline paired by seed, and costs.",
-                   "peftlab compare\npeftlab compare emoji-captions --format md");
+  CommandLine line(
+      "compare [EXPERIMENT]",
+      "Puts the methods of an experiment (by default the one run last) side by side, best first: means over\n"
+      "seeds on the test split with 95 % intervals, differences to the baseline paired by seed, and costs.",
+      "peftlab compare\npeftlab compare emoji-captions --format md");
   line.optional_operand("EXPERIMENT", &experiment).store_option(&folder).format_option(&format);
   if (!line.parse(words)) return 0;
 

@@ -11,11 +11,12 @@ int eval_command(const Words& words) {
   std::vector<std::string> metrics, settings;
   int64_t max_new_tokens = evaluate::GenerationOptions{}.max_new_tokens;
   auto format = report::Format::json;
-  CommandLine line("eval --model DIR --data FILE",
-                   "Scores a model on a data file, with or without an adapter, computing in float32. `loss` is always among\n"
-                   "the scores. n_items counts examples. How a score was made (sacreBLEU's signature) is said on standard\n"
-                   "error.",
-                   "peftlab eval --model models/base --adapter lora --data test.csv --metric bleu --set lowercase=true");
+  CommandLine line(
+      "eval --model DIR --data FILE",
+      "Scores a model on a data file, with or without an adapter, computing in float32. `loss` is always among\n"
+      "the scores. n_items counts examples. How a score was made (sacreBLEU's signature) is said on standard\n"
+      "error.",
+      "peftlab eval --model models/base --adapter lora --data test.csv --metric bleu --set lowercase=true");
   model.declare(line);
   data.declare(line, "the examples");
   line.repeated_option("metric", &metrics, "NAME", "a metric plugin, or loss; may be given several times")

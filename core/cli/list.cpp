@@ -20,10 +20,10 @@ std::string for_eyes(const std::vector<store::RunRow>& runs, Format format) {
                     run.peak_memory_bytes ? report::bytes_text(*run.peak_memory_bytes) : "", time_text(run.created_ms),
                     run.state == "failed" ? run.error_kind + ": " + first_line(run.error_text) : ""});
   }
-  return report::render_text_table({"run", "experiment", "label", "method", "seed", "attempt", "state", "trainable",
-                                    "training", "memory", "created (UTC)", "reason"},
-                                   rows, {false, false, false, false, true, true, false, true, true, true, false, false},
-                                   format);
+  return report::render_text_table(
+      {"run", "experiment", "label", "method", "seed", "attempt", "state", "trainable", "training", "memory",
+       "created (UTC)", "reason"},
+      rows, {false, false, false, false, true, true, false, true, true, true, false, false}, format);
 }
 
 }  // namespace

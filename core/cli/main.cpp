@@ -104,8 +104,8 @@ int dispatch(Words words) {
   if (words.empty() || words[0] == "--help" || words[0] == "-h") return help({});
   if (words[0] == "help") return help({words.begin() + 1, words.end()});
   if (words[0] == "--version") {
-    print(fmt::format("peftlab {} (LibTorch {}, plugin ABI {}, store schema {})\n", PEFTLAB_VERSION, TORCH_VERSION, kAbi,
-                      store::kSchemaVersion));
+    print(fmt::format("peftlab {} (LibTorch {}, plugin ABI {}, store schema {})\n", PEFTLAB_VERSION, TORCH_VERSION,
+                      kAbi, store::kSchemaVersion));
     return kDone;
   }
   if (words[0].starts_with("-")) {
@@ -165,8 +165,8 @@ int dispatch_part(const std::string& command, const Words& words, const std::vec
   if (words[0] == "--help" || words[0] == "-h") {
     std::string text = fmt::format("Usage: peftlab {} PART [ARGS]\n\nParts:\n", command);
     for (const Command& part : parts) text += fmt::format("  {:<10}{}\n", part.name, part.summary);
-    print(text + fmt::format("\n`peftlab {} PART --help` says more.\n\nExample:\n  peftlab {} {} --help\n", command, command,
-                             parts.front().name));
+    print(text + fmt::format("\n`peftlab {} PART --help` says more.\n\nExample:\n  peftlab {} {} --help\n", command,
+                             command, parts.front().name));
     return kDone;
   }
   for (const Command& part : parts) {

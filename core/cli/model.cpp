@@ -112,7 +112,8 @@ void merge(attach::Session& session) {
     try {
       attached.method->merge(*session.model);
     } catch (const UnsupportedError& error) {
-      throw UnsupportedError(fmt::format("an adapter of method {} cannot be merged: {}", attached.plugin, error.what()));
+      throw UnsupportedError(
+          fmt::format("an adapter of method {} cannot be merged: {}", attached.plugin, error.what()));
     }
   }
 }

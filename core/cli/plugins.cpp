@@ -20,11 +20,12 @@ constexpr int kPluginRefused = 4;
 
 int list(const Words& words) {
   Format format = Format::table;
-  CommandLine line("plugins list",
-                   "Lists the plugins: those beside the program, then those in the folders of PEFTLAB_PLUGIN_PATH. Libraries\n"
-                   "that were refused are rows of the table with the reason; in the other formats they are told on\n"
-                   "standard error.",
-                   "peftlab plugins\npeftlab plugins --format json");
+  CommandLine line(
+      "plugins list",
+      "Lists the plugins: those beside the program, then those in the folders of PEFTLAB_PLUGIN_PATH. Libraries\n"
+      "that were refused are rows of the table with the reason; in the other formats they are told on\n"
+      "standard error.",
+      "peftlab plugins\npeftlab plugins --format json");
   line.format_option(&format);
   if (!line.parse(words)) return 0;
 
@@ -32,8 +33,8 @@ int list(const Words& words) {
   const bool eyes = format == Format::table;
   Rows rows{{"name", "kind", "file", eyes ? "summary" : "sha256"}, {}};
   for (const registry::Plugin& plugin : registry.plugins()) {
-    rows.rows.push_back({plugin.name, registry::kind_name(plugin.kind), plugin.file.string(),
-                         eyes ? plugin.summary : plugin.sha256});
+    rows.rows.push_back(
+        {plugin.name, registry::kind_name(plugin.kind), plugin.file.string(), eyes ? plugin.summary : plugin.sha256});
   }
   for (const registry::Refusal& refusal : registry.refusals()) {
     if (eyes) {
@@ -98,10 +99,11 @@ int show(const Words& words) {
 
 int check(const Words& words) {
   std::string file;
-  CommandLine line("plugins check FILE.so",
-                   "Loads a library as the program would and checks what it says of itself and how it treats options. Ends\n"
-                   "with exit code 4 where it is refused or breaks a law. The library's code is run.",
-                   "peftlab plugins check build/release/plugins/lora.so");
+  CommandLine line(
+      "plugins check FILE.so",
+      "Loads a library as the program would and checks what it says of itself and how it treats options. Ends\n"
+      "with exit code 4 where it is refused or breaks a law. The library's code is run.",
+      "peftlab plugins check build/release/plugins/lora.so");
   line.operand("FILE.so", &file);
   if (!line.parse(words)) return 0;
 
@@ -123,11 +125,12 @@ int check(const Words& words) {
 
 int plugins_command(const Words& words) {
   if (words.empty() || (words[0].starts_with("-") && words[0] != "--help" && words[0] != "-h")) return list(words);
-  return dispatch_part("plugins", words,
-                       {{"list", "the plugins there are (also without `list`)", list},
-                        {"show", "what a plugin is and takes", show},
-                        {"check", "load one library and try its promises", check},
-                        {"new", "(not in this version)", [](const Words&) -> int { not_in_this_version("plugins new"); }}});
+  return dispatch_part(
+      "plugins", words,
+      {{"list", "the plugins there are (also without `list`)", list},
+       {"show", "what a plugin is and takes", show},
+       {"check", "load one library and try its promises", check},
+       {"new", "(not in this version)", [](const Words&) -> int { not_in_this_version("plugins new"); }}});
 }
 
 }  // namespace peftlab::cli

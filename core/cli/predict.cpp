@@ -61,8 +61,8 @@ std::unique_ptr<Dataset> open_picture(const Question& question, bool has_prompt,
   }
 }
 
-std::unique_ptr<Dataset> open_question(const Question& question, const CommandLine& line, const attach::Session& session,
-                                       const registry::Registry& registry) {
+std::unique_ptr<Dataset> open_question(const Question& question, const CommandLine& line,
+                                       const attach::Session& session, const registry::Registry& registry) {
   if (line.given("data")) return question.data.open(session, registry);
   if (line.given("image")) return open_picture(question, line.given("prompt"), session, registry);
   return std::make_unique<evaluate::SinglePrompt>(question.prompt);
@@ -99,11 +99,12 @@ int predict_command(const Words& words) {
   std::string merged = "no";
   evaluate::GenerationOptions generation;
   int64_t seed = 0;
-  CommandLine line("predict --model DIR (--data FILE | --image FILE | --prompt TEXT)",
-                   "Prints what a model answers, a JSON object with `prediction` a line, in the order of the data. The\n"
-                   "likeliest token is taken each time, unless --sample is given. Computes in float32.",
-                   "peftlab predict --model models/base --adapter lora --image heart.png --prompt \"Describe the image:\"\n"
-                   "peftlab predict --model models/base --data test.csv --max-new-tokens 16");
+  CommandLine line(
+      "predict --model DIR (--data FILE | --image FILE | --prompt TEXT)",
+      "Prints what a model answers, a JSON object with `prediction` a line, in the order of the data. The\n"
+      "likeliest token is taken each time, unless --sample is given. Computes in float32.",
+      "peftlab predict --model models/base --adapter lora --image heart.png --prompt \"Describe the image:\"\n"
+      "peftlab predict --model models/base --data test.csv --max-new-tokens 16");
   model.declare(line);
   question.data.declare(line, "examples whose prompts (and pictures) are answered");
   line.plain_option("image", &question.image, "FILE", "one picture")
@@ -124,10 +125,9 @@ int predict_command(const Words& words) {
   auto session = model.open(registry);
   if (merged == "yes") merge(session);
   const auto dataset = open_question(question, line, session, registry);
-  evaluate::ModelJudge judge(session, *dataset,
-                             {.batch_size = question.data.batch_size,
-                              .max_length = question.data.max_length,
-                              .generation = generation});
+  evaluate::ModelJudge judge(
+      session, *dataset,
+      {.batch_size = question.data.batch_size, .max_length = question.data.max_length, .generation = generation});
   const auto& predictions = judge.predictions();
   for (int64_t i = 0; i < judge.size(); ++i) {
     const std::string picture =

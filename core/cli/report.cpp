@@ -8,10 +8,11 @@ namespace peftlab::cli {
 int report_command(const Words& words) {
   std::filesystem::path folder;
   std::string experiment, file;
-  CommandLine line("report [EXPERIMENT] -o FILE.html",
-                   "Writes an experiment (by default the one run last) as one HTML page with tables and plots that needs\n"
-                   "nothing but itself.",
-                   "peftlab report emoji-captions -o report.html");
+  CommandLine line(
+      "report [EXPERIMENT] -o FILE.html",
+      "Writes an experiment (by default the one run last) as one HTML page with tables and plots that needs\n"
+      "nothing but itself.",
+      "peftlab report emoji-captions -o report.html");
   line.optional_operand("EXPERIMENT", &experiment)
       .required_option("output,o", &file, "FILE", "the page to write")
       .store_option(&folder);

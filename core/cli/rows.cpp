@@ -10,20 +10,50 @@ namespace peftlab::cli {
 
 store::Rows run_rows(const std::vector<store::RunRow>& runs) {
   store::Rows rows;
-  rows.columns = {"run_uuid",      "experiment",  "label",       "method",           "seed",
-                  "attempt",       "state",       "is_current",  "is_newest",        "adapter_sha256",
-                  "base_sha256",   "trainable_parameters",       "total_parameters", "train_seconds",
-                  "peak_memory_bytes",            "created_ms",  "started_ms",       "ended_ms",
-                  "error_kind",    "error_text"};
+  rows.columns = {"run_uuid",
+                  "experiment",
+                  "label",
+                  "method",
+                  "seed",
+                  "attempt",
+                  "state",
+                  "is_current",
+                  "is_newest",
+                  "adapter_sha256",
+                  "base_sha256",
+                  "trainable_parameters",
+                  "total_parameters",
+                  "train_seconds",
+                  "peak_memory_bytes",
+                  "created_ms",
+                  "started_ms",
+                  "ended_ms",
+                  "error_kind",
+                  "error_text"};
   for (const store::RunRow& run : runs) {
     const auto error = [&](const std::string& text) {
       return run.state == "failed" ? store::Cell(text) : store::Cell();
     };
-    rows.rows.push_back({run.uuid, run.experiment, run.label, run.method, run.seed, run.attempt, run.state,
-                         int64_t{run.is_current}, int64_t{run.is_newest}, cell_of(run.adapter_sha256),
-                         cell_of(run.base_sha256), cell_of(run.trainable_parameters), cell_of(run.total_parameters),
-                         cell_of(run.train_seconds), cell_of(run.peak_memory_bytes), cell_of(run.created_ms),
-                         cell_of(run.started_ms), cell_of(run.ended_ms), error(run.error_kind), error(run.error_text)});
+    rows.rows.push_back({run.uuid,
+                         run.experiment,
+                         run.label,
+                         run.method,
+                         run.seed,
+                         run.attempt,
+                         run.state,
+                         int64_t{run.is_current},
+                         int64_t{run.is_newest},
+                         cell_of(run.adapter_sha256),
+                         cell_of(run.base_sha256),
+                         cell_of(run.trainable_parameters),
+                         cell_of(run.total_parameters),
+                         cell_of(run.train_seconds),
+                         cell_of(run.peak_memory_bytes),
+                         cell_of(run.created_ms),
+                         cell_of(run.started_ms),
+                         cell_of(run.ended_ms),
+                         error(run.error_kind),
+                         error(run.error_text)});
   }
   return rows;
 }

@@ -12,14 +12,16 @@ int score_command(const Words& words) {
   std::string predictions_file, references_file;
   std::vector<std::string> metrics, settings;
   auto format = report::Format::json;
-  CommandLine line("score --metric NAME --predictions FILE --references FILE",
-                   "Computes a metric over JSON lines: {\"prediction\": text} in one file, {\"reference\": text} or\n"
-                   "{\"references\": [text, ...]} in the other, line by line. How a score was made is said on standard error.",
-                   "peftlab score --metric bleu --predictions p.jsonl --references r.jsonl --set tokenize=zh");
+  CommandLine line(
+      "score --metric NAME --predictions FILE --references FILE",
+      "Computes a metric over JSON lines: {\"prediction\": text} in one file, {\"reference\": text} or\n"
+      "{\"references\": [text, ...]} in the other, line by line. How a score was made is said on standard error.",
+      "peftlab score --metric bleu --predictions p.jsonl --references r.jsonl --set tokenize=zh");
   line.repeated_option("metric", &metrics, "NAME", "a metric plugin; may be given several times")
       .required_option("predictions", &predictions_file, "FILE", "JSON lines with `prediction`")
       .required_option("references", &references_file, "FILE", "JSON lines with `reference` or `references`")
-      .repeated_option("set", &settings, "KEY=VALUE", "an option of the metric; METRIC.KEY=VALUE where there are several")
+      .repeated_option("set", &settings, "KEY=VALUE",
+                       "an option of the metric; METRIC.KEY=VALUE where there are several")
       .format_option(&format);
   if (!line.parse(words)) return 0;
   line.require("metric");

@@ -61,9 +61,9 @@ std::vector<Section> sections_of(const store::RunDetail& run) {
   for (const store::Event& event : run.events) events.rows.push_back({event.at_ms, event.kind, event.detail_json});
   Rows series{{"metric"}, {}};
   for (const std::string& name : run.series) series.rows.push_back({name});
-  return {{"scores", score_rows(run)},  {"costs", cost_rows(run)}, {"base_model", base_rows(run)},
-          {"datasets", datasets},       {"plugins", plugins},      {"artifacts", artifacts},
-          {"events", events},           {"series", series}};
+  return {{"scores", score_rows(run)}, {"costs", cost_rows(run)}, {"base_model", base_rows(run)},
+          {"datasets", datasets},      {"plugins", plugins},      {"artifacts", artifacts},
+          {"events", events},          {"series", series}};
 }
 
 std::string as_json(const store::RunDetail& run) {
@@ -107,7 +107,8 @@ Rows series_rows(const store::Store& store, const store::RunDetail& run, const s
     rows.rows.push_back({point.metric, point.step, point.value});
   }
   if (rows.rows.empty()) {
-    throw ConfigError(fmt::format("run {} has no series \"{}\". {}", run.run.uuid, metric, suggestion(metric, run.series)));
+    throw ConfigError(
+        fmt::format("run {} has no series \"{}\". {}", run.run.uuid, metric, suggestion(metric, run.series)));
   }
   return rows;
 }

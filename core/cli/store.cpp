@@ -67,13 +67,13 @@ int backup(const Words& words) {
 }  // namespace
 
 int store_command(const Words& words) {
-  return dispatch_part("store", words,
-                       {{"check", "look for damage", check},
-                        {"gc", "delete what nothing refers to", gc},
-                        {"backup", "copy the whole store", backup},
-                        {"merge", "(not in this version)", [](const Words&) -> int { not_in_this_version("store merge"); }},
-                        {"upgrade", "(not in this version)",
-                         [](const Words&) -> int { not_in_this_version("store upgrade"); }}});
+  return dispatch_part(
+      "store", words,
+      {{"check", "look for damage", check},
+       {"gc", "delete what nothing refers to", gc},
+       {"backup", "copy the whole store", backup},
+       {"merge", "(not in this version)", [](const Words&) -> int { not_in_this_version("store merge"); }},
+       {"upgrade", "(not in this version)", [](const Words&) -> int { not_in_this_version("store upgrade"); }}});
 }
 
 }  // namespace peftlab::cli

@@ -16,11 +16,11 @@ void make_sample_store(const std::filesystem::path& folder) {
       {{"key-full", "full", "full", {"full"}, Table{{"train", Table{{"steps", 2}}}}, true},
        {"key-lora", "lora", "lora", {"lora"}, Table{{"rank", 8}, {"train", Table{{"steps", 2}}}}, false}});
   const auto start = [&](store::Id variant, int64_t seed) {
-    const std::string run = store.create_run(
-        variant, seed,
-        {store.add_base_model({"models/base", "visualglm", 1000, "float32", sha('b')}),
-         {store.add_dataset({"image_text", "test", "data/test.csv", 10, sha('d')})},
-         {store.add_plugin({"lora", "method", "plugins/lora.so", sha('e'), 1, "2.11.0"})}});
+    const std::string run =
+        store.create_run(variant, seed,
+                         {store.add_base_model({"models/base", "visualglm", 1000, "float32", sha('b')}),
+                          {store.add_dataset({"image_text", "test", "data/test.csv", 10, sha('d')})},
+                          {store.add_plugin({"lora", "method", "plugins/lora.so", sha('e'), 1, "2.11.0"})}});
     store.start_run(run, store.add_environment({{"cpu", "abacus"}}), "local");
     return run;
   };

@@ -53,7 +53,8 @@ TEST_F(Files, PredictionsInTheirOrderWhateverElseALineHolds) {
 }
 
 TEST_F(Files, ReferencesAreOneOrSeveralAndMayBeMissing) {
-  const auto file = write("r.jsonl", "{\"reference\": \"a\"}\n{\"references\": [\"b\", null]}\n{\"reference\": null}\n");
+  const auto file =
+      write("r.jsonl", "{\"reference\": \"a\"}\n{\"references\": [\"b\", null]}\n{\"reference\": null}\n");
   const auto references = read_references(file);
   ASSERT_EQ(references.size(), 3u);
   EXPECT_THAT(references[0], ElementsAre("a"));
