@@ -16,7 +16,7 @@ namespace {
 using Strings = std::vector<std::string>;
 
 Experiment parse(const std::string& text, const Strings& overrides = {}) {
-  return parse_experiment(text, "/work/exp/compare.toml", fake_plugins, overrides);
+  return parse_experiment(text, "/lab/exp/compare.toml", fake_plugins, overrides);
 }
 
 /// The text of the errors, or "no error".
@@ -47,10 +47,10 @@ TEST(ReadExperiment, DefaultsAreTheContracts) {
   EXPECT_EQ(e.baseline, "");
   EXPECT_EQ(e.primary, "loss");
   EXPECT_EQ(e.seeds, std::vector<int64_t>{0});
-  EXPECT_EQ(e.model.path, "/work/exp/base");
+  EXPECT_EQ(e.model.path, "/lab/exp/base");
   EXPECT_EQ(e.model.init, "pretrained");
   EXPECT_EQ(e.model.dtype, "float32");
-  EXPECT_EQ(e.data.train, "/work/exp/train.csv");
+  EXPECT_EQ(e.data.train, "/lab/exp/train.csv");
   EXPECT_TRUE(e.data.validation.empty() && e.data.test.empty() && e.data.retention.empty());
   EXPECT_EQ(e.data.max_length, std::nullopt);
   TrainSection expected;
@@ -117,11 +117,11 @@ tokenize = "char"
   const Experiment e = parse(text, {"method.lora-r{rank}.label=lora-r{rank}-b{batch_size}"});
   EXPECT_EQ(e.seeds, (std::vector<int64_t>{0, 1, 2}));
   EXPECT_EQ(e.model.path, "");
-  EXPECT_EQ(e.model.pretrain, "/work/pretrain.toml");
+  EXPECT_EQ(e.model.pretrain, "/lab/pretrain.toml");
   EXPECT_EQ(e.data.test, "/data/test.csv");
   EXPECT_EQ(e.data.max_length, 64);
   EXPECT_EQ(to_json(e.data.dataset.options), R"({"workers":2})");
-  EXPECT_EQ(e.data.dataset.where.at("workers"), (Location{"/work/exp/compare.toml", 17, 11, 1}));
+  EXPECT_EQ(e.data.dataset.where.at("workers"), (Location{"/lab/exp/compare.toml", 17, 11, 1}));
   TrainSection t{std::nullopt, 300, 8, 2, 1.0, "cosine", 0.1, 0.01, 0.0, "fp16", false, 50, false, "adamw", 2};
   EXPECT_EQ(e.train, t);
   const MethodSection& lora = e.methods.at(1);
@@ -406,7 +406,7 @@ TEST(Overrides, TakeTheFilesPlace) {
   EXPECT_EQ(to_json(e.methods[0].plugins[0].options), R"({"rank":4})");
   EXPECT_EQ(to_json(e.methods[0].train), R"({"learning_rate":0.001})");
   EXPECT_EQ(to_json(e.metrics[0].options), R"({"tokenize":"char"})");
-  EXPECT_EQ(e.model.path, "/work/exp/x=y");
+  EXPECT_EQ(e.model.path, "/lab/exp/x=y");
   EXPECT_EQ(e.overrides.size(), 8u);
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 /// The runs of a minimal file with these methods.
 std::vector<RunSpec> runs_of(const std::string& methods, const std::vector<std::string>& overrides = {}) {
-  return expand(config::parse_experiment(config::minimal_file(methods), "/work/exp/compare.toml", config::fake_plugins,
+  return expand(config::parse_experiment(config::minimal_file(methods), "/lab/exp/compare.toml", config::fake_plugins,
                                          overrides));
 }
 
@@ -64,8 +64,8 @@ TEST(Expand, EachRunHasItsOptionsAndItsTraining) {
   EXPECT_EQ(last.train.steps, std::nullopt);
   EXPECT_EQ(last.train.learning_rate, 5e-4);
   EXPECT_EQ(last.methods, (std::vector<PluginUse>{{"lora", {{"rank", 8}, {"targets", List{"q", "v"}}}}}));
-  EXPECT_EQ(last.model_path, "/work/exp/base");
-  EXPECT_EQ(last.train_data, "/work/exp/train.csv");
+  EXPECT_EQ(last.model_path, "/lab/exp/base");
+  EXPECT_EQ(last.train_data, "/lab/exp/train.csv");
   EXPECT_EQ(last.test_data, "");
   EXPECT_EQ(last.dataset, (PluginUse{"image_text", {}}));
   EXPECT_EQ(last.metrics, (std::vector<PluginUse>{{"bleu", {}}}));
