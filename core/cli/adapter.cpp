@@ -60,7 +60,7 @@ int export_adapter(const Words& words) {
   CommandLine line(
       "adapter export RUN --to DIR",
       "Writes what a run trained as an adapter folder that peft or adapters reads (a run of method full: a\n"
-      "model folder). Each file is checked against its sha256, and both are printed as sha256sum does.",
+      "model folder). Each file is checked, and printed with its sha256 as sha256sum does.",
       "peftlab adapter export 0194f3 --to lora-r8");
   line.operand("RUN", &prefix).required_option("to", &to, "DIR", "the folder to write").store_option(&folder);
   if (!line.parse(words)) return 0;
