@@ -3,7 +3,8 @@
 ///     y = W x + b + s B A dropout(x)        A: [r, in]    B: [out, r]    s = alpha / r
 ///
 /// A starts Kaiming-uniform and B at zero, so a freshly attached model computes what its base does. With `rslora`,
-/// s = alpha / sqrt(r). With `dora`, the rows of W + s B A are stretched to trained lengths m, at first those of W's rows:
+/// s = alpha / sqrt(r). With `dora`, the rows of W + s B A are stretched to trained lengths m, at first those of W's
+/// rows:
 ///
 ///     y = m / |W + s B A| (W + s B A) x + b, the norm of a row taken as a constant in the backward pass.
 ///

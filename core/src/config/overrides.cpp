@@ -75,7 +75,13 @@ Node* find_item(Node& list, std::string& rest, std::string& names) {
 }
 
 void apply(Node& root, const std::string& override_, std::vector<Diagnostic>& problems) {
-  const Location where{"--set " + override_, 0, 0, 1};
+  // Every node below carries this text, so that of a long list only the beginning is kept.
+  constexpr size_t kShown = 100;
+  size_t end = std::min(override_.size(), kShown);
+  while (end < override_.size() && (override_[end] & 0xC0) == 0x80) {
+    ++end;
+  }
+  const Location where{"--set " + override_.substr(0, end) + (end < override_.size() ? "..." : ""), 0, 0, 1};
   if (!is_utf8(override_)) {
     problems.push_back({where, "the value is not UTF-8", "", ""});
     return;

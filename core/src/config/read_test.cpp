@@ -436,6 +436,9 @@ TEST(Overrides, ErrorsNameTheOverride) {
   EXPECT_EQ(messages(minimal_file("[[method]]\nlabel = \"r{rank}\"\nplugin = \"lora\"\ngrid = { rank = [1, 2] }\n"),
                      {"method.r{rank}.rank=3"}),
             "`rank` is in the method's grid, which would win\n");
+  EXPECT_NE(errors(minimal_file(), {"train.steps=" + std::string(200, 'x')})
+                .find("--> --set train.steps=" + std::string(88, 'x') + "...\n"),
+            std::string::npos);
   EXPECT_EQ(messages(minimal_file(), {"experiment.name=\xff"}).substr(0, 18), "the value is not U");
 }
 
