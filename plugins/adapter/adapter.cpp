@@ -5,9 +5,11 @@
 ///
 /// Source: Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, section 2.1, arXiv:1902.00751.
 /// First values, sizes and file are those of the `adapters` library 1.3 (configuration double_seq_bn): weights from
-/// N(0, 0.02) and biases zero, so the start is near the base but not at it. Differences from the paper: swish for GELU,
-/// and 0.02 for 0.001; `init = "zero"` starts exactly at the base. Differences from the library: LayerNorms are trained
-/// unless `layer_norms = false`, and models that the library does not know, such as ChatGLM, are named as it names GPT-2.
+/// N(0, 0.02) and biases zero, so the start is near the base but not at it.
+///
+/// Differences from the paper: swish for GELU, and 0.02 for 0.001; `init = "zero"` starts exactly at the base.
+/// Differences from the library: LayerNorms are trained unless `layer_norms = false`, and models that the library does
+/// not know, such as ChatGLM, are named as it names GPT-2.
 
 #include <peftlab/adapter_config.h>
 #include <peftlab/error.h>

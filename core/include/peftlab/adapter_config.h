@@ -16,7 +16,8 @@ class PEFTLAB_API AdapterConfig {
   /// `reader` names who reads it in messages: "plugin lora". `prefix` goes before the keys of a nested table.
   AdapterConfig(const Table& config, std::string reader, std::string prefix = "");
 
-  /// The value of `key`, or `fallback` where it is absent or null. T: bool, int64_t, double (takes integers), std::string.
+  /// The value of `key`, or `fallback` where it is absent or null.
+  /// T: bool, int64_t, double (takes integers), std::string.
   /// Throws: FormatError if it is of another type.
   template <typename T>
   T get(const std::string& key, const T& fallback);

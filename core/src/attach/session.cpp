@@ -117,12 +117,14 @@ void attach_adapter(Session& session, const fs::path& folder, const registry::Re
                       suggestion(kind, registry.names(Kind::method)));
   }
   Params none;
-  const Table options = registry.make_method(plugin->name, none)->options_from(adapter.files.config);
-  attach_methods(session, {{plugin->name, options}}, 0, registry);
   try {
+    const Table options = registry.make_method(plugin->name, none)->options_from(adapter.files.config);
+    attach_methods(session, {{plugin->name, options}}, 0, registry);
     session.methods.back().method->load(*session.model, adapter.files);
   } catch (const FormatError& error) {
     throw FormatError(folder.string() + ": " + error.what());
+  } catch (const ConfigError& error) {
+    throw FormatError(folder.string() + ": " + error.what());  // the folder is an input file, not the user's experiment
   }
   session.model->freeze();
   session.set_training(false);
