@@ -1,6 +1,7 @@
 #include "evaluate/generate.h"
 #include "evaluate/judge.h"
 
+#include "testing/toy_session.h"
 #include "train/loss.h"
 
 #include <peftlab/error.h>
@@ -20,19 +21,6 @@ const testing::Texts& words() {
   return kWords;
 }
 
-attach::Session session_with(const std::string& plugin = "none", const Table& options = {}) {
-  attach::Session session;
-  session.model = std::make_shared<testing::ToyModel>();
-  session.model->freeze();
-  session.tokenizer = std::make_unique<testing::ToyTokenizer>();
-  torch::manual_seed(0);
-  auto method = testing::make_method(plugin, options);
-  method->attach(*session.model, *session.tokenizer);
-  session.methods.push_back({plugin, options, method});
-  session.set_training(false);
-  return session;
-}
-
 /// The likeliest answer by whole passes, without a cache.
 std::vector<int64_t> answer_slowly(Model& model, std::vector<int64_t> tokens, int64_t most) {
   const torch::NoGradGuard no_grad;
@@ -50,7 +38,7 @@ std::vector<int64_t> answer_slowly(Model& model, std::vector<int64_t> tokens, in
 class Generation : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Generation, WithTheCacheIsThatWithout) {
-  auto session = session_with(GetParam());
+  auto session = testing::toy_session(GetParam());
   train::Feed prompts(words(), *session.model, *session.tokenizer, 0, torch::kCPU, /*with_target=*/false);
   const auto answers = generate(session, prompts, {.max_new_tokens = 12, .batch_size = 2});
   for (int64_t i = 0; i < words().size(); ++i) {
@@ -63,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(Methods, Generation, ::testing::Values("none", "lora", 
 class Likelihoods : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Likelihoods, BySharedPromptsAreThoseOfWholePasses) {
-  auto session = session_with(GetParam());
+  auto session = testing::toy_session(GetParam());
   ModelJudge judge(session, words(), {.batch_size = 1});
   const std::vector<Candidate> candidates = {{0, "meow"}, {0, "moo"}, {1, "no"}, {2, "moo"}, {2, "meow"}, {2, "a"}};
   const auto found = judge.likelihoods(candidates);
@@ -80,7 +68,7 @@ TEST_P(Likelihoods, BySharedPromptsAreThoseOfWholePasses) {
 INSTANTIATE_TEST_SUITE_P(Methods, Likelihoods, ::testing::Values("none", "lora", "prefix", "prompt"));
 
 TEST(Loss, IsTheMeanOverLabelledTokensOfTheSplit) {
-  auto session = session_with();
+  auto session = testing::toy_session("none");
   const Score all = ModelJudge(session, words(), {.batch_size = 2}).loss();
   ASSERT_EQ(all.per_item.size(), 3u);
   double sum = 0;

@@ -1,5 +1,6 @@
 /// The loop on a toy model: what it promises about batches, resuming and divergence.
 
+#include "testing/toy_session.h"
 #include "train/loss.h"
 #include "train/trainer.h"
 
@@ -19,18 +20,6 @@ const testing::Texts& words() {
   static const testing::Texts kWords({{"cat", "meow"}, {"dog", "woof"}, {"cow", "moo"}, {"duck", "quack"}, {"pig", "oink"},
                                       {"bee", "buzz"}, {"owl", "hoot"}});
   return kWords;
-}
-
-attach::Session session_with(const std::string& plugin, const Table& options = {}) {
-  attach::Session session;
-  session.model = std::make_shared<testing::ToyModel>();
-  session.model->freeze();
-  session.tokenizer = std::make_unique<testing::ToyTokenizer>();
-  torch::manual_seed(0);
-  auto method = testing::make_method(plugin, options);
-  method->attach(*session.model, *session.tokenizer);
-  session.methods.push_back({plugin, options, method});
-  return session;
 }
 
 config::TrainSection section_of(int64_t steps, int64_t batch = 2) {
@@ -62,7 +51,7 @@ void expect_equal(const TensorMap& a, const TensorMap& b) {
 }
 
 TEST(Trainer, LowersTheLoss) {
-  auto session = session_with("full");
+  auto session = testing::toy_session("full");
   const auto trained = run(session, section_of(60, 7));
   EXPECT_LT(trained.losses.back(), 0.5 * trained.losses.front());
   EXPECT_EQ(trained.result.steps, 60);
@@ -70,8 +59,8 @@ TEST(Trainer, LowersTheLoss) {
 }
 
 TEST(Trainer, TheSameSeedGivesTheSameBitsAnotherSeedOthers) {
-  auto a = session_with("lora", {{"dropout", 0.5}}), b = session_with("lora", {{"dropout", 0.5}}),
-       c = session_with("lora", {{"dropout", 0.5}});
+  auto a = testing::toy_session("lora", {{"dropout", 0.5}}), b = testing::toy_session("lora", {{"dropout", 0.5}}),
+       c = testing::toy_session("lora", {{"dropout", 0.5}});
   const auto first = run(a, section_of(6)), second = run(b, section_of(6)), other = run(c, section_of(6), {}, 1);
   EXPECT_EQ(first.losses, second.losses);
   expect_equal(first.tensors, second.tensors);
@@ -80,7 +69,7 @@ TEST(Trainer, TheSameSeedGivesTheSameBitsAnotherSeedOthers) {
 
 TEST(Trainer, AccumulatedBatchesAreOneBatch) {
   // Two batches of 2 in one step are a batch of 4: the loss is the mean over all labelled tokens of both.
-  auto a = session_with("lora"), b = session_with("lora");
+  auto a = testing::toy_session("lora"), b = testing::toy_session("lora");
   auto halves = section_of(3, 2);
   halves.gradient_accumulation = 2;
   halves.shuffle = false;
@@ -95,16 +84,16 @@ class Resuming : public ::testing::TestWithParam<std::string> {};
 TEST_P(Resuming, GoesOnBitForBitFromEveryStep) {
   const fs::path file = fs::path(::testing::TempDir()) / ("resume_" + GetParam() + ".safetensors");
   constexpr int64_t kSteps = 9;  // more than two epochs of 4 steps
-  auto whole = session_with(GetParam());
+  auto whole = testing::toy_session(GetParam());
   const auto expected = run(whole, section_of(kSteps));
   for (int64_t stop = 1; stop < kSteps; ++stop) {
     fs::remove(file);
-    auto first = session_with(GetParam());
+    auto first = testing::toy_session(GetParam());
     int64_t made = 0;
     const auto part = run(first, section_of(kSteps), {.stop = [&] { return ++made == stop; }, .resume_file = file});
     ASSERT_TRUE(part.result.interrupted);
     ASSERT_EQ(part.result.steps, stop);
-    auto second = session_with(GetParam());
+    auto second = testing::toy_session(GetParam());
     const auto rest = run(second, section_of(kSteps), {.resume_file = file});
     EXPECT_EQ(rest.result.steps, kSteps);
     EXPECT_EQ(rest.result.examples, expected.result.examples);
@@ -118,7 +107,7 @@ TEST_P(Resuming, GoesOnBitForBitFromEveryStep) {
 INSTANTIATE_TEST_SUITE_P(Methods, Resuming, ::testing::Values("full", "lora", "adapter", "prefix", "prompt"));
 
 TEST(Trainer, DivergenceNamesStepValueAndRate) {
-  auto session = session_with("full");
+  auto session = testing::toy_session("full");
   auto section = section_of(50);
   section.learning_rate = 1e30;
   section.lr_scheduler = "constant";
@@ -131,7 +120,7 @@ TEST(Trainer, DivergenceNamesStepValueAndRate) {
 }
 
 TEST(Trainer, MilestonesComeEveryEpochAndAtTheEnd) {
-  auto session = session_with("lora");
+  auto session = testing::toy_session("lora");
   std::vector<int64_t> steps;
   run(session, section_of(9), {.milestone = [&](const TrainResult& so_far) { steps.push_back(so_far.steps); }});
   EXPECT_EQ(steps, (std::vector<int64_t>{4, 8, 9}));  // 7 examples in batches of 2: 4 steps an epoch
@@ -139,7 +128,7 @@ TEST(Trainer, MilestonesComeEveryEpochAndAtTheEnd) {
 
 TEST(Trainer, LowerPrecisionTrainsToo) {
   for (const std::string precision : {"bf16", "fp16"}) {
-    auto session = session_with("lora");
+    auto session = testing::toy_session("lora");
     auto section = section_of(30, 7);
     section.precision = precision;
     const auto trained = run(session, section);
@@ -149,12 +138,12 @@ TEST(Trainer, LowerPrecisionTrainsToo) {
 }
 
 TEST(Trainer, WithoutAnythingToTrainNothingHappens) {
-  auto session = session_with("none");
+  auto session = testing::toy_session("none");
   EXPECT_EQ(run(session, section_of(5)).result.steps, 0);
 }
 
 TEST(Feed, RefusesMoreThanTheModelHolds) {
-  auto session = session_with("none");
+  auto session = testing::toy_session("none");
   EXPECT_THROW(Feed(words(), *session.model, *session.tokenizer, 65, torch::kCPU), ConfigError);
 }
 
