@@ -104,7 +104,7 @@ int merge_adapter(const Words& words) {
   auto session = model.open(registry);
   merge(session);
   session.model->to(torch::kCPU);
-  checkpoint::save_model(*session.model, session.folder, target_folder.partial());
+  checkpoint::save_model(*session.model, session.folder, target_folder.partial(), session.config);
   target_folder.give_name();
   print(fmt::format("{}  {}\n", checkpoint::weights_sha256(to), (fs::path(to) / "model.safetensors").string()));
   return 0;

@@ -14,8 +14,8 @@ int eval_command(const Words& words) {
   CommandLine line(
       "eval --model DIR --data FILE",
       "Scores a model on a data file, with or without an adapter, computing in float32. `loss` is always among\n"
-      "the scores. n_items counts examples. How a score was made (sacreBLEU's signature) is said on standard\n"
-      "error.",
+      "the scores, and `accuracy` where the answers are classes. n_items counts examples. How a score was made\n"
+      "(sacreBLEU's signature) is said on standard error.",
       "peftlab eval --model models/base --adapter lora --data test.csv --metric bleu --set lowercase=true");
   model.declare(line);
   data.declare(line, "the examples");
@@ -30,12 +30,15 @@ int eval_command(const Words& words) {
 
   const auto registry = open_registry();
   std::erase(metrics, "loss");
-  const auto judges = make_metrics(metrics, settings, registry);
+  auto judges = make_metrics(metrics, settings, registry);
   auto session = model.open(registry);
   const auto dataset = data.open(session, registry);
   evaluate::JudgeOptions options{.batch_size = data.batch_size, .max_length = data.max_length, .generation = {}};
   options.generation.max_new_tokens = max_new_tokens;
   evaluate::ModelJudge judge(session, *dataset, options);
+  if (judge.classifies() && std::find(metrics.begin(), metrics.end(), "accuracy") == metrics.end()) {
+    judges.insert(judges.begin(), std::move(make_metrics({"accuracy"}, {}, registry).front()));
+  }
   print_scores(evaluate::scores(judge, judges), format);
   return 0;
 }

@@ -33,7 +33,9 @@ void ModelOptions::declare(CommandLine& line) {
 }
 
 attach::Session ModelOptions::open(const registry::Registry& registry) const {
-  auto session = attach::open_model({.folder = model}, registry, attach::choose_device(device));
+  attach::ModelChoice choice{.folder = model};
+  if (!adapter.empty()) choice.labels = attach::new_head_labels(model, adapter);
+  auto session = attach::open_model(choice, registry, attach::choose_device(device));
   if (!adapter.empty()) attach::attach_adapter(session, adapter, registry);
   return session;
 }

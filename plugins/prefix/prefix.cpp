@@ -11,8 +11,7 @@
 ///
 /// Source: Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL 2021, sections 4.2 and 4.3,
 /// arXiv:2101.00190. First values, layout (row 2 l holds the keys, 2 l + 1 the values of layer l) and file are Hugging
-/// Face peft's. Difference from peft on models with learned positions: there the tokens' positions start after the
-/// prefix, here they stay.
+/// Face peft's; so is whether the tokens' positions start after the prefix (GPT-2, LLaMA, BERT) or stay (ChatGLM).
 
 #include <peftlab/adapter_config.h>
 #include <peftlab/error.h>
@@ -129,7 +128,7 @@ class Prefix final : public Method {
         const torch::Tensor p = prefixes->rows(layer).view({tokens, -1, heads, head_width});
         return KeyValue{p.select(1, 2 * layer), p.select(1, 2 * layer + 1)};
       };
-      sites[layer]->prepend(source, tokens_);
+      sites[layer]->prepend(source, tokens_, model.facts().prefix_takes_positions);
     }
   }
 

@@ -87,12 +87,7 @@ torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout
   for (size_t i = 0; i < layers.size(); ++i) {
     x = layers[i]->forward(x, angles, plan, cache ? &cache->layers[i] : nullptr);
   }
-  if (decoding) {
-    for (int64_t& seen : cache->seen) ++seen;
-  } else if (cache) {
-    for (int64_t s = 0; s < extended.layout.sequences(); ++s) cache->seen.push_back(extended.layout.length(s));
-    cache->context = extended.layout.context;
-  }
+  if (cache) cache->advance(extended.layout);
   if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);
   return final_layernorm->forward(x);
 }

@@ -1,6 +1,7 @@
 #include "vision.h"
 
 #include <peftlab/nn/attention.h>
+#include <peftlab/nn/first_values.h>
 
 namespace peftlab::visualglm {
 namespace {
@@ -10,7 +11,7 @@ constexpr double kVisionNormEps = 1e-5;  // of ln_vision, whatever the blocks ha
 }  // namespace
 
 PatchProjection::PatchProjection(const VisionConfig& config) {
-  weight = register_parameter("weight", torch::empty({config.hidden, 3, config.patch, config.patch}));
+  weight = register_parameter("weight", empty_parameter({config.hidden, 3, config.patch, config.patch}));
   bias = register_parameter("bias", torch::zeros({config.hidden}));
 }
 

@@ -99,6 +99,7 @@ class VisualGlm final : public Model {
 // In the order of the module tree: maps normal with variance 1 / inputs (at the width of the 6B model that is the usual
 // deviation of 0.02, and narrow models learn faster by it), tables with deviation 0.02, biases zero.
 void VisualGlm::draw_first_values() {
+  if (Blueprint::is_drawn()) return;
   const torch::NoGradGuard no_grad;
   for (const auto& item : named_modules("", /*include_self=*/false)) {
     if (std::dynamic_pointer_cast<LayerNorm>(item.value())) continue;

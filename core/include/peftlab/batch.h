@@ -23,6 +23,7 @@ struct Encoded {
   std::vector<int64_t> labels;
   int64_t context = 0;    ///< leading tokens that every position may see; the rest is causal. 0: all causal
   int64_t image_at = -1;  ///< position of the first image placeholder; -1: no picture
+  int64_t class_at = -1;  ///< position whose output names the example's class; -1: the model has no classes
 };
 
 /// How packed sequences lie: sequence s is rows offsets[s] .. offsets[s + 1] - 1.

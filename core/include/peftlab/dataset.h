@@ -31,8 +31,16 @@ struct ImageSpec {
 struct Example {
   std::string prompt;      ///< empty for plain text
   std::string target;      ///< the answer that is trained and scored
-  std::string label;       ///< of a classification; empty otherwise
+  std::string label;       ///< of a classification: a name or a number; empty otherwise
   bool has_image = false;  ///< Dataset::image() gives its picture
+};
+
+/// A class and the words that stand for it where a model answers in words: "positive" as " great".
+struct Choice {
+  std::string label;
+  std::string text;
+
+  bool operator==(const Choice&) const = default;
 };
 
 /// The examples of one file. After open(), const members may be called from several threads at once.
@@ -49,9 +57,24 @@ class PEFTLAB_API Dataset {
   /// Example `index`, 0 <= index < size().
   virtual Example example(int64_t index) const = 0;
 
+  /// Where example `index` stands, for messages: "data.csv:17". By default its number, from 1.
+  virtual std::string place(int64_t index) const;
+
   /// The picture of example `index`, float32 [3, height, width] in the form the ImageSpec asks for; an undefined tensor
   /// where there is none. Decoded at each call: nothing is kept.
   virtual torch::Tensor image(int64_t index) const;
+
+  /// Where examples are classified by a model that answers in words: the classes, each with its words. An example's
+  /// target is then one of these texts, and what the model answers is the label whose text is likeliest. Else empty.
+  virtual std::vector<Choice> choices() const { return {}; }
+
+  /// Whether examples without a prompt are to be trained on end to end, in rows of exactly `max_length` tokens, instead
+  /// of one by one. Concerns training only.
+  virtual bool packed() const { return false; }
+
+  /// The training split, from which a data set may take examples to show in its prompts. Called at most once, after
+  /// open() and before the first example(); for the training split it is the object itself. By default nothing.
+  virtual void demonstrate_with(const Dataset& train);
 
   /// sha256 (hex) over all that decides the examples: the file's bytes and those of every picture, in order.
   virtual std::string fingerprint() const = 0;

@@ -14,6 +14,7 @@
 #include <torch/nn/module.h>
 
 #include <string>
+#include <vector>
 
 namespace peftlab {
 
@@ -24,6 +25,10 @@ struct AdapterFiles {
   /// What that library's format cannot hold (LayerNorms trained beside an adapter, the encoder of a prefix): kept in
   /// peftlab_extra.safetensors beside it.
   TensorMap extra;
+  /// The head of a classifier that was trained beside the method, by parameter name, and the names of its classes. The
+  /// host fills both in and reads them back; a method never sees them.
+  TensorMap head;
+  std::vector<std::string> labels;
 };
 
 /// A trainable addition to a frozen model.

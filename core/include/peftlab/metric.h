@@ -33,11 +33,14 @@ class PEFTLAB_API Judged {
   virtual int64_t size() const = 0;
   /// The reference texts of every example, at least one each; nullopt is a reference that is missing.
   virtual const std::vector<std::vector<std::optional<std::string>>>& references() const = 0;
-  /// What the model answers to every example, by greedy decoding unless the run says otherwise.
+  /// What the model answers to every example: by greedy decoding unless the run says otherwise; of a classifier, and
+  /// where the data set gives choices, the name of the likeliest class (references are then names of classes too).
   virtual const std::vector<std::string>& predictions() = 0;
   /// How likely the model holds each candidate, in the candidates' order.
   /// Throws: UnsupportedError where there is no model, as in `peftlab score`.
   virtual std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) = 0;
+  /// The mean over all labelled tokens of the split of -log p, in nats. Throws: UnsupportedError where there is no model.
+  virtual double mean_loss() = 0;
 };
 
 /// One number, with all its digits.

@@ -12,6 +12,7 @@
 #include <peftlab/export.h>
 #include <peftlab/nn/attention.h>
 #include <peftlab/nn/embedding.h>
+#include <peftlab/nn/first_values.h>
 #include <peftlab/nn/linear.h>
 #include <peftlab/nn/norm.h>
 #include <peftlab/nn/sublayer.h>
@@ -35,7 +36,7 @@ using TensorMap = std::map<std::string, torch::Tensor>;
 /// What methods and generation need to know of a model.
 struct ModelFacts {
   std::string model_type;  ///< of config.json, "chatglm"
-  int64_t vocabulary = 0;  ///< rows of the head
+  int64_t vocabulary = 0;  ///< tokens there are: rows of the embedding table
   int64_t hidden = 0;      ///< width of the stack that answers
   int64_t layers = 0;      ///< of that stack
   int64_t heads = 0;
@@ -43,6 +44,10 @@ struct ModelFacts {
   int64_t head_width = 0;
   int64_t max_length = 0;                ///< tokens of a sequence
   std::vector<int64_t> end_of_sequence;  ///< ids that end a generated answer
+  std::vector<std::string> labels;       ///< of a classifier: the names of its classes by number; else empty
+  /// Whether the released code counts keys and values put before the sequence as positions (GPT-2, LLaMA, BERT), so that
+  /// the first token's position is their number; ChatGLM's does not.
+  bool prefix_takes_positions = false;
   std::optional<ImageSpec> images;       ///< how pictures are wanted, if they are
   int64_t image_tokens = 0;              ///< vectors one picture becomes
 };
@@ -71,8 +76,8 @@ class PEFTLAB_API Model : public torch::nn::Module {
   /// the cached sequences: no pictures, no virtual tokens).
   virtual torch::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr) = 0;
 
-  /// Logits of some of those rows: [rows, hidden] -> [rows, vocabulary]. Called only where there is a label or a next
-  /// token to choose.
+  /// Logits of some of those rows: [rows, hidden] -> [rows, vocabulary], or [rows, labels] of a classifier. Called only
+  /// where there is a label or a next token to choose.
   virtual torch::Tensor head(const torch::Tensor& rows) = 0;
 
   /// The part before the first layer that depends on the picture alone: [pictures, 3, height, width] -> [pictures,
@@ -88,8 +93,17 @@ class PEFTLAB_API Model : public torch::nn::Module {
 
   // --- Checkpoints --------------------------------------------------------------------------------------------------
 
-  /// Whether a tensor of a checkpoint is known to mean nothing (buffers that are computed anew).
+  /// Whether a tensor of a checkpoint is known to mean nothing (buffers that are computed anew, heads of other tasks).
+  /// Asked with the checkpoint's name as it is, and as parameter_name() gives it.
   virtual bool ignores(const std::string& tensor) const;
+
+  /// The parameter that a checkpoint's tensor of this name fills: for old names and left-out prefixes. By default the
+  /// name itself.
+  virtual std::string parameter_name(const std::string& tensor) const { return tensor; }
+
+  /// Whether checkpoints hold this parameter transposed ([in, out], GPT-2's Conv1D). It then lies on the mapped file as a
+  /// transposed view, and is written as it was read.
+  virtual bool is_stored_transposed(const std::string& parameter) const;
 
   /// Parameters that share one tensor: name -> the name whose tensor it is. A checkpoint may leave the first out, or
   /// must hold equal values.
@@ -97,7 +111,8 @@ class PEFTLAB_API Model : public torch::nn::Module {
 
   // --- Sites --------------------------------------------------------------------------------------------------------
 
-  /// All linear maps, in the order of the module tree. The head is not among them where it is no module of its own.
+  /// All linear maps, in the order of the module tree. The head is not among them where it is no module of its own, nor
+  /// is the head of a classifier.
   const std::vector<Linear*>& linear_sites();
   /// Those that `targets` name: see select_names(). Throws: ConfigError if a target names none.
   std::vector<Linear*> linear_sites(const std::vector<std::string>& targets);
@@ -109,8 +124,11 @@ class PEFTLAB_API Model : public torch::nn::Module {
   virtual EmbeddingSite& embedding_site() = 0;
   /// The table of input embeddings, [vocabulary, hidden], to start virtual tokens from.
   virtual torch::Tensor embedding_table() = 0;
-  /// Names of LayerNorm parameters ("...input_layernorm.weight"), in order.
+  /// Names of the norms' parameters ("...input_layernorm.weight"), in order.
   std::vector<std::string> norm_parameters();
+  /// The module of a classifier that every method trains with its own parts, as peft's modules_to_save ("classifier",
+  /// "score"); empty for a model without classes.
+  virtual std::string classification_head() const { return ""; }
   /// The linear maps that Hugging Face peft's LORA adapts for this model type when told none.
   virtual std::vector<std::string> default_lora_targets() const = 0;
 

@@ -6,9 +6,10 @@
 
 namespace peftlab {
 
-void AttentionSite::prepend(Source source, int64_t tokens) {
+void AttentionSite::prepend(Source source, int64_t tokens, bool take_positions) {
   sources_.push_back(std::move(source));
   tokens_ += tokens;
+  if (take_positions) first_position_ += tokens;
 }
 
 KeyValue AttentionSite::prefix() const {
@@ -37,6 +38,12 @@ void KeyValueCache::select(const torch::Tensor& rows) {
   }
   seen = std::move(new_seen);
   context = std::move(new_context);
+}
+
+void KeyValueCache::advance(const Layout& layout) {
+  if (empty()) context = layout.context;
+  seen.resize(layout.sequences(), 0);
+  for (int64_t s = 0; s < layout.sequences(); ++s) seen[s] += layout.length(s);
 }
 
 AttentionPlan::AttentionPlan(Layout layout, torch::Device device, const KeyValueCache* cache)
@@ -93,8 +100,9 @@ torch::Tensor AttentionPlan::packed(const torch::Tensor& padded) const {
 
 // 0 where a row may look and -inf where not: [sequences, 1, rows, prefix + columns]. Rows that are padding see what the
 // last real row sees, so that no row is blind (a row of -inf alone would be NaN).
-const torch::Tensor& AttentionPlan::mask(int64_t prefix, torch::ScalarType dtype) const {
-  torch::Tensor& cached = masks_[{prefix, dtype}];
+const torch::Tensor& AttentionPlan::mask(const AttentionSite& site, torch::ScalarType dtype, int64_t window) const {
+  const int64_t prefix = site.prefix_tokens(), taken = site.first_position();
+  torch::Tensor& cached = masks_[{prefix, taken, window, dtype}];
   if (cached.defined()) return cached;
 
   const int64_t n = layout_.sequences();
@@ -104,7 +112,11 @@ const torch::Tensor& AttentionPlan::mask(int64_t prefix, torch::ScalarType dtype
     for (int64_t row = 0; row < longest_; ++row) {
       const int64_t own = (decoding_ ? seen_[s] : 0) + std::min(row, layout_.length(s) - 1);
       const int64_t sees = prefix + std::max(own + 1, decoding_ ? 0 : layout_.context[s]);
-      std::fill_n(cell, sees, true);
+      // Keys without a position, which lie in front, are seen however far a row is from them.
+      const int64_t free = prefix - taken;
+      const int64_t from = window > 0 ? std::max(free, prefix + own + 1 - window) : 0;
+      std::fill_n(cell, std::min(free, from), true);
+      std::fill_n(cell + from, sees - from, true);
       cell += prefix + columns_;
     }
   }
@@ -114,8 +126,19 @@ const torch::Tensor& AttentionPlan::mask(int64_t prefix, torch::ScalarType dtype
   return cached;
 }
 
+torch::Tensor AttentionPlan::positions() const {
+  std::vector<int64_t> positions;
+  positions.reserve(layout_.total());
+  for (int64_t s = 0; s < layout_.sequences(); ++s) {
+    const int64_t first = decoding_ ? seen_[s] : 0;
+    for (int64_t i = 0; i < layout_.length(s); ++i) positions.push_back(first + i);
+  }
+  return torch::tensor(positions, torch::kInt64);
+}
+
 torch::Tensor AttentionPlan::attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                                    const AttentionSite& site, KeyValueCache::Layer* cache, double dropout) const {
+                                    const AttentionSite& site, KeyValueCache::Layer* cache,
+                                    const AttendOptions& options) const {
   const int64_t n = layout_.sequences(), prefix = site.prefix_tokens();
   const auto queries = padded(q);
   torch::Tensor keys, values;
@@ -160,8 +183,9 @@ torch::Tensor AttentionPlan::attend(const torch::Tensor& q, const torch::Tensor&
     keys = keys.repeat_interleave(groups, 1);
     values = values.repeat_interleave(groups, 1);
   }
-  const auto attended = torch::scaled_dot_product_attention(queries, keys, values, mask(prefix, queries.scalar_type()),
-                                                            dropout);
+  const auto attended = torch::scaled_dot_product_attention(queries, keys, values,
+                                                            mask(site, queries.scalar_type(), options.window),
+                                                            options.dropout, /*is_causal=*/false, options.scale);
   return packed(attended);
 }
 

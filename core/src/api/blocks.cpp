@@ -2,6 +2,7 @@
 
 #include <peftlab/error.h>
 #include <peftlab/nn/embedding.h>
+#include <peftlab/nn/first_values.h>
 #include <peftlab/nn/linear.h>
 #include <peftlab/nn/norm.h>
 #include <peftlab/nn/rotary.h>
@@ -11,14 +12,35 @@
 
 namespace peftlab {
 
-Linear::Linear(int64_t in, int64_t out, bool with_bias) : in(in), out(out) {
-  weight = register_parameter("weight", torch::empty({out, in}));
-  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
-  if (with_bias) {
-    const double bound = 1.0 / std::sqrt(static_cast<double>(in));
-    bias = register_parameter("bias", torch::empty({out}));
-    torch::nn::init::uniform_(bias, -bound, bound);
+namespace {
+
+thread_local int blueprints = 0;
+
+}  // namespace
+
+Blueprint::Blueprint() { ++blueprints; }
+Blueprint::~Blueprint() { --blueprints; }
+bool Blueprint::is_drawn() { return blueprints > 0; }
+
+// One element seen as many, which no parameter with values is.
+bool Blueprint::describes(const torch::Tensor& parameter) {
+  for (int64_t d = 0; d < parameter.dim(); ++d) {
+    if (parameter.size(d) > 1 && parameter.stride(d) == 0) return true;
   }
+  return false;
+}
+
+torch::Tensor empty_parameter(torch::IntArrayRef shape) {
+  return Blueprint::is_drawn() ? torch::zeros({1}).expand(shape) : torch::empty(shape);
+}
+
+Linear::Linear(int64_t in, int64_t out, bool with_bias) : in(in), out(out) {
+  weight = register_parameter("weight", empty_parameter({out, in}));
+  if (with_bias) bias = register_parameter("bias", empty_parameter({out}));
+  if (Blueprint::is_drawn()) return;
+  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  const double bound = 1.0 / std::sqrt(static_cast<double>(in));
+  if (with_bias) torch::nn::init::uniform_(bias, -bound, bound);
 }
 
 torch::Tensor Linear::base(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
@@ -53,8 +75,18 @@ torch::Tensor LayerNorm::forward(const torch::Tensor& x) const {
   return torch::layer_norm(x, {weight.size(0)}, weight, bias, eps);
 }
 
+RmsNorm::RmsNorm(int64_t width, double eps) : eps(eps) {
+  weight = register_parameter("weight", torch::ones({width}));
+}
+
+torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
+  const auto wide = x.to(torch::kFloat32);
+  return weight * (wide * torch::rsqrt(wide.pow(2).mean(-1, /*keepdim=*/true) + eps)).to(x.scalar_type());
+}
+
 Embedding::Embedding(int64_t rows, int64_t width) {
-  weight = register_parameter("weight", torch::randn({rows, width}));
+  weight = register_parameter("weight", empty_parameter({rows, width}));
+  if (!Blueprint::is_drawn()) torch::nn::init::normal_(weight);
 }
 
 torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return torch::embedding(weight, ids); }

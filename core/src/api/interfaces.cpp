@@ -16,13 +16,22 @@ Metric::~Metric() = default;
 Model::~Model() = default;
 Method::~Method() = default;
 
+std::vector<int64_t> Tokenizer::encode_with_special_tokens(const std::string& text, int64_t max_length) const {
+  auto ids = encode(text);
+  if (max_length > 0 && static_cast<int64_t>(ids.size()) > max_length) ids.resize(max_length);
+  return ids;
+}
+
 torch::Tensor Dataset::image(int64_t) const { return {}; }
+std::string Dataset::place(int64_t index) const { return "example " + std::to_string(index + 1); }
+void Dataset::demonstrate_with(const Dataset&) {}
 
 torch::Tensor Model::front(const torch::Tensor&) {
   throw UnsupportedError("model type " + facts().model_type + " takes no pictures");
 }
 
 bool Model::ignores(const std::string&) const { return false; }
+bool Model::is_stored_transposed(const std::string&) const { return false; }
 
 void Method::merge(Model&) {
   throw UnsupportedError("this method cannot be folded into the weights: it adds tokens or parts that are not linear");

@@ -25,7 +25,10 @@ std::string shape_text(const torch::Tensor& t) {
 void Model::collect() {
   if (collected_) return;
   collected_ = true;
+  const std::string head = classification_head();
   for (const auto& item : named_modules("", /*include_self=*/false)) {
+    // The head of a classifier is trained whole beside every method; none extends it.
+    if (!head.empty() && (item.key() == head || starts_with(item.key(), head + "."))) continue;
     if (auto linear = std::dynamic_pointer_cast<Linear>(item.value())) {
       linear->name = item.key();
       linears_.push_back(linear.get());
@@ -61,7 +64,8 @@ const std::vector<Sublayer*>& Model::sublayer_sites() {
 std::vector<std::string> Model::norm_parameters() {
   std::vector<std::string> names;
   for (const auto& item : named_modules("", /*include_self=*/false)) {
-    if (!std::dynamic_pointer_cast<LayerNorm>(item.value())) continue;
+    const bool is_norm = std::dynamic_pointer_cast<LayerNorm>(item.value()) || std::dynamic_pointer_cast<RmsNorm>(item.value());
+    if (!is_norm) continue;
     for (const auto& parameter : item.value()->named_parameters(/*recurse=*/false)) {
       names.push_back(item.key() + "." + parameter.key());
     }

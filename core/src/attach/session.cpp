@@ -6,6 +6,7 @@
 #include "tokenize/tokenize.h"
 
 #include <peftlab/error.h>
+#include <peftlab/transformers_config.h>
 
 #include <algorithm>
 
@@ -18,6 +19,30 @@ int64_t count(const std::vector<torch::Tensor>& tensors) {
   int64_t n = 0;
   for (const auto& t : tensors) n += t.numel();
   return n;
+}
+
+/// Deviation of a new head's weights, as transformers draws them.
+double deviation_of(const Table& config) {
+  const Value table(config);
+  const Value* given = table.find("initializer_range");
+  const double* deviation = given ? given->get_if<double>() : nullptr;
+  return deviation ? *deviation : 0.02;
+}
+
+/// The parameters of the model's classification head, by name.
+TensorMap head_of(const Model& model) {
+  const std::string head = model.classification_head();
+  TensorMap tensors;
+  for (const auto& item : model.named_parameters()) {
+    if (!head.empty() && item.key().starts_with(head + ".")) tensors[item.key()] = item.value();
+  }
+  return tensors;
+}
+
+std::vector<std::string> names_of(const TensorMap& tensors) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors) names.push_back(name);
+  return names;
 }
 
 }  // namespace
@@ -52,7 +77,8 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
   Session session;
   session.folder = choice.folder;
   session.device = device;
-  const Table config = checkpoint::read_config(choice.folder);
+  Table config = checkpoint::read_config(choice.folder);
+  if (!choice.labels.empty()) session.config = config = with_labels(config, choice.labels);
   const std::string type = *config.at("model_type").get_if<std::string>();
   const registry::Plugin* plugin = registry.find_if(Kind::model, type);
   if (!plugin) {
@@ -67,7 +93,11 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
   Params params(config, (choice.folder / "config.json").string());
   params.ignore({"model_type"});
   torch::manual_seed(static_cast<uint64_t>(choice.seed));
-  session.model = registry.make_model(plugin->name, params);
+  {
+    std::optional<Blueprint> blueprint;
+    if (choice.init == "pretrained") blueprint.emplace();
+    session.model = registry.make_model(plugin->name, params);
+  }
   try {
     params.finish();
   } catch (const ConfigError& error) {
@@ -75,7 +105,14 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
   }
   const auto dtype = checkpoint::dtype_from(choice.dtype);
   if (choice.init == "pretrained") {
-    checkpoint::load_weights(*session.model, choice.folder, dtype);
+    std::optional<double> new_head;
+    if (!choice.labels.empty()) {
+      if (session.model->classification_head().empty()) {
+        throw UnsupportedError(choice.folder.string() + ": model type `" + type + "` takes no head for `labels`");
+      }
+      new_head = deviation_of(config);
+    }
+    checkpoint::load_weights(*session.model, choice.folder, dtype, new_head);
     session.base_sha256 = checkpoint::weights_sha256(choice.folder);
   } else {
     session.model->to(dtype);
@@ -102,6 +139,7 @@ void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, 
     attached.method->to(session.device);
     session.methods.push_back(std::move(attached));
   }
+  if (!session.trained().empty()) session.model->train_parameters(names_of(head_of(*session.model)));
 }
 
 void attach_adapter(Session& session, const fs::path& folder, const registry::Registry& registry) {
@@ -121,6 +159,7 @@ void attach_adapter(Session& session, const fs::path& folder, const registry::Re
     const Table options = registry.make_method(plugin->name, none)->options_from(adapter.files.config);
     attach_methods(session, {{plugin->name, options}}, 0, registry);
     session.methods.back().method->load(*session.model, adapter.files);
+    if (!adapter.files.head.empty()) copy_tensors(adapter.files.head, head_of(*session.model), "the adapter's head");
   } catch (const FormatError& error) {
     throw FormatError(folder.string() + ": " + error.what());
   } catch (const ConfigError& error) {
@@ -130,25 +169,45 @@ void attach_adapter(Session& session, const fs::path& folder, const registry::Re
   session.set_training(false);
 }
 
+std::vector<std::string> new_head_labels(const fs::path& model, const fs::path& adapter) {
+  if (is_classifier(checkpoint::read_config(model))) return {};
+  const AdapterFiles files = checkpoint::read_adapter(adapter).files;
+  if (files.head.empty() || !files.labels.empty()) return files.labels;
+  // Another library wrote it and named no classes: transformers' own names, as many as the head's last map has rows.
+  int64_t classes = 0;
+  for (const char* map : {"score.weight", "classifier.weight", "classifier.out_proj.weight"}) {
+    if (const auto it = files.head.find(map); it != files.head.end()) classes = it->second.size(0);
+  }
+  std::vector<std::string> labels;
+  for (int64_t i = 0; i < classes; ++i) labels.push_back("LABEL_" + std::to_string(i));
+  return labels;
+}
+
 SavedResult save_result(const Session& session, const fs::path& folder) {
   SavedResult saved;
   saved.folder = folder;
   const bool whole = std::any_of(session.methods.begin(), session.methods.end(),
                                  [](const auto& m) { return m.method->saves_model(); });
   if (whole) {
-    checkpoint::save_model(*session.model, session.folder, folder);
+    checkpoint::save_model(*session.model, session.folder, folder, session.config);
     saved.is_model = true;
     saved.sha256 = checkpoint::weights_sha256(folder);
     return saved;
   }
   if (session.trained().empty()) return saved;
 
+  TensorMap head;
+  for (const auto& [name, tensor] : head_of(*session.model)) {
+    if (tensor.requires_grad()) head[name] = tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous();
+  }
   std::string lines;
   for (const AttachedMethod& attached : session.methods) {
     const bool alone = session.methods.size() == 1;
     const fs::path place = alone ? folder : folder / attached.plugin;
-    const AdapterFiles files = attached.method->save(*session.model);
-    if (files.tensors.empty()) continue;
+    AdapterFiles files = attached.method->save(*session.model);
+    if (files.tensors.empty() && files.extra.empty() && head.empty()) continue;
+    files.head = head;
+    if (!head.empty()) files.labels = session.model->facts().labels;
     const std::string sha256 = checkpoint::write_adapter(place, files, session.base_sha256);
     saved.sha256 = sha256;
     lines += sha256 + "  " + attached.plugin + "\n";

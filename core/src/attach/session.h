@@ -12,6 +12,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct AttachedMethod {
 
 struct Session {
   std::filesystem::path folder;  ///< of the model
+  std::optional<Table> config;   ///< config.json as it is in force, where it is not the folder's own (a new head)
   std::shared_ptr<Model> model;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<AttachedMethod> methods;  ///< in the order they were attached
@@ -51,6 +53,7 @@ struct ModelChoice {
   std::string init = "pretrained";  ///< or "random", drawn from `seed`
   std::string dtype = "float32";
   int64_t seed = 0;
+  std::vector<std::string> labels;  ///< classes of a new head, drawn from `seed`; empty: the model as it is
 };
 
 /// Makes the model its config.json describes, gives it its weights, freezes it and moves it to `device`.
@@ -58,14 +61,18 @@ struct ModelChoice {
 Session open_model(const ModelChoice& choice, const registry::Registry& registry, torch::Device device);
 
 /// Makes and attaches methods, torch's generator seeded with `seed` right before the first, as Hugging Face's users do
-/// before get_peft_model.
+/// before get_peft_model. The head of a classifier is then trained whole beside whatever trains anything.
 /// Throws: ConfigError for options or targets that do not fit.
 void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
                     const registry::Registry& registry);
 
-/// Attaches the method a saved adapter folder describes, with its values.
+/// Attaches the method a saved adapter folder describes, with its values and those of the head it was trained with.
 /// Throws: FormatError if it was trained on another base, or does not fit this one.
 void attach_adapter(Session& session, const std::filesystem::path& folder, const registry::Registry& registry);
+
+/// The classes that a model needs a new head for, so that the adapter fits: those the adapter folder brings a head for,
+/// where the model folder is no classifier itself; else none.
+std::vector<std::string> new_head_labels(const std::filesystem::path& model, const std::filesystem::path& adapter);
 
 /// What save_result() left.
 struct SavedResult {

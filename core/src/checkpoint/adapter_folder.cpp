@@ -17,6 +17,75 @@ constexpr const char* kAdapters = "adapter.safetensors";
 constexpr const char* kExtra = "peftlab_extra.safetensors";
 constexpr const char* kBase = "peftlab.base_sha256";
 
+constexpr const char* kHead = "model_head.safetensors";
+constexpr const char* kHeadConfig = "head_config.json";
+constexpr const char* kLabels = "peftlab.labels";
+
+/// What peft puts before the names of a head's tensors: its tuners wrap the model once more than its prompts do.
+std::string head_prefix(const Table& config) {
+  return config.count("num_virtual_tokens") > 0 ? "base_model." : "base_model.model.";
+}
+
+/// Moves the tensors of the modules that `modules_to_save` names from the adapter's to the head.
+void take_head(AdapterFiles& files) {
+  const auto saved = files.config.find("modules_to_save");
+  const List* modules = saved == files.config.end() ? nullptr : saved->second.get_if<List>();
+  if (!modules) return;
+  List others;
+  const std::string prefix = head_prefix(files.config);
+  for (const Value& module : *modules) {
+    const std::string* name = module.get_if<std::string>();
+    if (!name || (*name != "classifier" && *name != "score")) {
+      others.push_back(module);
+      continue;
+    }
+    const std::string start = prefix + *name + ".";
+    for (auto it = files.tensors.lower_bound(start); it != files.tensors.end() && it->first.starts_with(start);) {
+      files.head[it->first.substr(prefix.size())] = it->second;
+      it = files.tensors.erase(it);
+    }
+  }
+  // Anything else that was saved whole is left there for the method to refuse.
+  saved->second = others.empty() ? Value() : Value(others);
+}
+
+std::vector<std::string> labels_of(const Value& value) {
+  std::vector<std::string> labels;
+  const List* list = value.get_if<List>();
+  for (const Value& label : list ? *list : List()) {
+    if (const auto* name = label.get_if<std::string>()) labels.push_back(*name);
+  }
+  return labels;
+}
+
+/// The names in the order of their numbers; empty where they are not numbered from 0.
+std::vector<std::string> labels_of_head(const Value& head_config) {
+  const Value* numbers = head_config.find("label2id");
+  const Table* table = numbers ? numbers->get_if<Table>() : nullptr;
+  std::vector<std::string> labels(table ? table->size() : 0);
+  for (const auto& [name, value] : table ? *table : Table()) {
+    const auto* number = value.get_if<int64_t>();
+    if (!number || *number < 0 || *number >= static_cast<int64_t>(labels.size()) || !labels[*number].empty()) return {};
+    labels[*number] = name;
+  }
+  return labels;
+}
+
+/// head_config.json as `adapters` 1.3 writes it for a class of transformers.
+Table head_config(const AdapterFiles& files) {
+  Table numbers, config;
+  for (size_t i = 0; i < files.labels.size(); ++i) numbers[files.labels[i]] = static_cast<int64_t>(i);
+  for (const char* key : {"hidden_size", "model_class", "model_name", "model_type", "version"}) {
+    const auto it = files.config.find(key);
+    config[key] = it == files.config.end() ? Value() : it->second;
+  }
+  config["config"] = Value();
+  config["label2id"] = numbers;
+  config["name"] = Value();
+  config["num_labels"] = static_cast<int64_t>(files.labels.size());
+  return config;
+}
+
 }  // namespace
 
 AdapterFolder read_adapter(const fs::path& folder) {
@@ -44,6 +113,15 @@ AdapterFolder read_adapter(const fs::path& folder) {
   adapter.files.config = *table;
   adapter.sha256 = sha256_file(tensors);
   if (fs::exists(folder / kExtra)) adapter.files.extra = read_tensors(folder / kExtra);
+  take_head(adapter.files);
+  if (fs::exists(folder / kHead)) {
+    adapter.files.head = read_tensors(folder / kHead);
+    const fs::path names = folder / kHeadConfig;
+    if (fs::exists(names)) adapter.files.labels = labels_of_head(parse_json(read_text(names), names.string()));
+  }
+  if (const auto names = file.metadata().find(kLabels); names != file.metadata().end()) {
+    adapter.files.labels = labels_of(parse_json(names->second, tensors.string()));
+  }
   return adapter;
 }
 
@@ -51,11 +129,23 @@ std::string write_adapter(const fs::path& folder, const AdapterFiles& files, con
   fs::create_directories(folder);
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (!base_sha256.empty()) metadata[kBase] = base_sha256;
-  write_safetensors(folder / kPeft, files.tensors, metadata);
+  if (!files.labels.empty()) metadata[kLabels] = to_json(files.labels);
+  const bool is_peft = files.config.count("peft_type") > 0;
+  Table config = files.config;
+  TensorMap tensors = files.tensors;
+  if (!files.head.empty() && is_peft) {
+    for (const auto& [name, tensor] : files.head) tensors[head_prefix(config) + name] = tensor;
+    config["modules_to_save"] = std::vector<std::string>{"classifier", "score"};
+    config["task_type"] = "SEQ_CLS";
+  } else if (!files.head.empty()) {
+    write_safetensors(folder / kHead, files.head);
+    write_text(folder / kHeadConfig, to_json(head_config(files)) + "\n");
+  }
+  write_safetensors(folder / kPeft, tensors, metadata);
   // What the `adapters` library wrote is looked for under another name: the same bytes once more.
-  if (!files.config.count("peft_type")) write_safetensors(folder / kAdapters, files.tensors, metadata);
+  if (!is_peft) write_safetensors(folder / kAdapters, tensors, metadata);
   if (!files.extra.empty()) write_safetensors(folder / kExtra, files.extra);
-  write_text(folder / kConfig, to_json(files.config) + "\n");
+  write_text(folder / kConfig, to_json(config) + "\n");
   return sha256_file(folder / kPeft);
 }
 

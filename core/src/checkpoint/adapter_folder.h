@@ -17,7 +17,8 @@ struct AdapterFolder {
   std::string base_sha256;  ///< from the file's metadata; empty if another library wrote it
 };
 
-/// Reads adapter_config.json, adapter_model.safetensors (or adapter.safetensors) and peftlab_extra.safetensors.
+/// Reads adapter_config.json, adapter_model.safetensors (or adapter.safetensors), peftlab_extra.safetensors, and the head
+/// of a classifier where the library keeps it: peft among the adapter's tensors, `adapters` in model_head.safetensors.
 /// Throws: FormatError naming the file; pickles are refused with the way to convert them.
 AdapterFolder read_adapter(const std::filesystem::path& folder);
 

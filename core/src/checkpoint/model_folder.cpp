@@ -44,6 +44,17 @@ std::vector<fs::path> shards(const fs::path& folder) {
   return files;
 }
 
+/// Whether a parameter or tensor of this name belongs to the model's classification head.
+bool of_head(const Model& model, const std::string& name) {
+  const std::string head = model.classification_head();
+  return !head.empty() && name.starts_with(head + ".");
+}
+
+torch::Tensor first_values(const torch::Tensor& like, double deviation) {
+  const auto values = torch::zeros(like.sizes());
+  return like.dim() == 1 ? values : torch::nn::init::normal_(values, 0.0, deviation);
+}
+
 }  // namespace
 
 Table read_config(const fs::path& folder) {
@@ -84,16 +95,20 @@ std::string weights_sha256(const fs::path& folder) {
   return sha256_hex(lines);
 }
 
-void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype) {
+void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype, std::optional<double> new_head) {
   auto parameters = model.named_parameters();
   const auto tied = model.tied();
   TensorMap found;
   std::string problems;
   for (const fs::path& file : weight_files(folder)) {
     const SafetensorsFile tensors(file);
-    for (const std::string& name : tensors.names()) {
-      if (model.ignores(name)) continue;
-      if (!found.emplace(name, tensors.tensor(name)).second) problems += "\n  twice: " + name;
+    for (const std::string& stored : tensors.names()) {
+      if (model.ignores(stored)) continue;
+      const std::string name = model.parameter_name(stored);
+      if (model.ignores(name) || (new_head && of_head(model, name))) continue;
+      auto tensor = tensors.tensor(stored);
+      if (tensor.dim() == 2 && model.is_stored_transposed(name)) tensor = tensor.t();
+      if (!found.emplace(name, tensor).second) problems += "\n  twice: " + name;
     }
   }
   for (const auto& [copy, original] : tied) {
@@ -109,6 +124,10 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype)
   }
   const torch::NoGradGuard no_grad;
   for (auto& item : parameters) {
+    if (new_head && of_head(model, item.key())) {
+      item.value().set_data(first_values(item.value(), *new_head).to(dtype));
+      continue;
+    }
     const auto it = found.find(item.key());
     if (it == found.end()) {
       problems += "\n  missing: " + item.key() + " " + shape_text(item.value());
@@ -129,7 +148,8 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype)
   }
 }
 
-void save_model(const Model& model, const fs::path& source, const fs::path& folder) {
+void save_model(const Model& model, const fs::path& source, const fs::path& folder,
+                const std::optional<Table>& config) {
   fs::create_directories(folder);
   for (const auto& entry : fs::directory_iterator(source)) {
     const fs::path& file = entry.path();
@@ -137,8 +157,12 @@ void save_model(const Model& model, const fs::path& source, const fs::path& fold
     if (!entry.is_regular_file() || is_pickle(file) || file.extension() == ".safetensors" || name == kIndex) continue;
     fs::copy_file(file, folder / name, fs::copy_options::overwrite_existing);
   }
+  if (config) write_text(folder / "config.json", to_json(*config) + "\n");
   TensorMap tensors;
-  for (const auto& item : model.named_parameters()) tensors[item.key()] = item.value();
+  for (const auto& item : model.named_parameters()) {
+    const bool transposed = item.value().dim() == 2 && model.is_stored_transposed(item.key());
+    tensors[item.key()] = transposed ? item.value().t() : item.value();
+  }
   write_safetensors(folder / kSingle, tensors);
 }
 

@@ -40,6 +40,7 @@ struct ModelSection {
   std::filesystem::path pretrain;   ///< absolute: an experiment file that makes the model first; empty: none
   std::string init = "pretrained";  ///< "pretrained": weights are read; "random": drawn from the seed
   std::string dtype = "float32";    ///< float32 | bfloat16 | float16
+  std::vector<std::string> labels;  ///< a new head for these classes, drawn from the seed; empty: the model as it is
   Location where;
 };
 

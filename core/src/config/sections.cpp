@@ -87,6 +87,11 @@ void read_model(Params& p, ModelSection& model, const std::filesystem::path& fol
   model.pretrain = file(p, "pretrain", folder, false, "experiment file that makes the model first, once");
   model.init = choice(p, "init", model.init, {"pretrained", "random"}, "weights are read, or drawn from the seed");
   model.dtype = choice(p, "dtype", model.dtype, {"float32", "bfloat16", "float16"}, "type of the weights");
+  model.labels = p.get<std::vector<std::string>>("labels", {}, "classes for which the model gets a new head");
+  const std::set<std::string> distinct(model.labels.begin(), model.labels.end());
+  p.check(!p.given("labels") || model.labels.size() >= 2, "labels", "must name at least two classes");
+  p.check(distinct.size() == model.labels.size(), "labels", "must not name a class twice");
+  p.check(std::all_of(distinct.begin(), distinct.end(), is_name), "labels", "must hold names on one line");
   p.check(p.given("path") || p.given("pretrain"), "path", "is missing: give `path`, a model folder, or `pretrain`");
   p.check(!(p.given("path") && p.given("pretrain")), "pretrain", "cannot stand beside `path`: give one of them");
   p.check(!(p.given("pretrain") && model.init == "random"), "init",

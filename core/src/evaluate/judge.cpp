@@ -3,6 +3,7 @@
 #include "train/loss.h"
 
 #include <peftlab/error.h>
+#include <peftlab/text_rules.h>
 
 #include <algorithm>
 #include <numeric>
@@ -31,12 +32,22 @@ ModelJudge::ModelJudge(attach::Session& session, const Dataset& data, const Judg
     : session_(session),
       data_(data),
       options_(options),
-      prompts_(data, *session.model, *session.tokenizer, options.max_length, session.device, /*with_target=*/false) {
-  for (int64_t i = 0; i < data.size(); ++i) references_.push_back({data.example(i).target});
+      prompts_(data, *session.model, *session.tokenizer, options.max_length, session.device, /*with_target=*/false),
+      choices_(data.choices()) {
+  const auto& labels = session.model->facts().labels;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    const Example example = data.example(i);
+    if (!labels.empty()) {
+      references_.push_back({labels[class_number(example.label, labels)]});
+    } else {
+      references_.push_back({choices_.empty() ? example.target : example.label});
+    }
+  }
 }
 
 const std::vector<std::string>& ModelJudge::predictions() {
   if (predictions_) return *predictions_;
+  if (classifies()) return predictions_.emplace(choices_.empty() ? classify() : choose_likeliest());
   predictions_.emplace();
   GenerationOptions generation = options_.generation;
   generation.batch_size = options_.batch_size;
@@ -44,6 +55,43 @@ const std::vector<std::string>& ModelJudge::predictions() {
     predictions_->push_back(session_.tokenizer->decode(ids));
   }
   return *predictions_;
+}
+
+std::vector<std::string> ModelJudge::classify() {
+  const torch::NoGradGuard no_grad;
+  const auto& labels = session_.model->facts().labels;
+  std::vector<std::string> named;
+  for (int64_t at = 0; at < prompts_.size(); at += options_.batch_size) {
+    std::vector<int64_t> indices(std::min(options_.batch_size, prompts_.size() - at));
+    std::iota(indices.begin(), indices.end(), at);
+    const Batch batch = prompts_.batch(indices);
+    std::vector<int64_t> rows;
+    for (size_t i = 0; i < indices.size(); ++i) {
+      rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
+    }
+    const auto hidden = session_.model->hidden(batch);
+    const auto logits = session_.model->head(hidden.index_select(0, torch::tensor(rows, torch::kInt64).to(session_.device)));
+    const auto classes = logits.argmax(-1).to(torch::kCPU);
+    for (size_t i = 0; i < indices.size(); ++i) named.push_back(labels.at(classes.data_ptr<int64_t>()[i]));
+  }
+  return named;
+}
+
+std::vector<std::string> ModelJudge::choose_likeliest() {
+  std::vector<Candidate> candidates;
+  for (int64_t i = 0; i < size(); ++i) {
+    for (const Choice& choice : choices_) candidates.push_back({i, choice.text});
+  }
+  const auto likely = likelihoods(candidates);
+  std::vector<std::string> named;
+  for (int64_t i = 0; i < size(); ++i) {
+    const auto first = likely.begin() + i * static_cast<int64_t>(choices_.size());
+    const auto best = std::max_element(first, first + static_cast<int64_t>(choices_.size()), [](auto& a, auto& b) {
+      return a.log_probability < b.log_probability;
+    });
+    named.push_back(choices_[best - first].label);
+  }
+  return named;
 }
 
 Score ModelJudge::loss() {
@@ -173,6 +221,10 @@ std::vector<Score> scores(ModelJudge& judge, const std::vector<std::unique_ptr<M
 
 std::vector<Likelihood> TextJudge::likelihoods(const std::vector<Candidate>&) {
   throw UnsupportedError("this metric asks how likely a text is, which needs a model: use `peftlab eval`");
+}
+
+double TextJudge::mean_loss() {
+  throw UnsupportedError("this metric asks for the model's loss, and there is no model here: use `peftlab eval`");
 }
 
 }  // namespace peftlab::evaluate

@@ -23,7 +23,8 @@ struct JudgeOptions {
   GenerationOptions generation;
 };
 
-/// A model on one split of data. The session's model is used as it stands, not training, in its own type.
+/// A model on one split of data: answers in words by generating them, the classes of a classifier by its head, those of a
+/// data set with choices by the likeliest of their texts. The session's model is used as it stands, not training, in its own type.
 class ModelJudge final : public Judged {
  public:
   ModelJudge(attach::Session& session, const Dataset& data, const JudgeOptions& options);
@@ -32,11 +33,17 @@ class ModelJudge final : public Judged {
   const std::vector<std::vector<std::optional<std::string>>>& references() const override { return references_; }
   const std::vector<std::string>& predictions() override;
   std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
+  double mean_loss() override { return loss().value; }
 
   /// The mean of -log p over all labelled tokens of the split, with each example's own sum in `per_item`.
   Score loss();
 
+  /// Whether answers are names of classes: the model is a classifier, or the data set gives choices.
+  bool classifies() const { return !session_.model->facts().labels.empty() || !choices_.empty(); }
+
  private:
+  std::vector<std::string> classify();
+  std::vector<std::string> choose_likeliest();
   std::vector<Likelihood> likelihoods_by_prompt(const std::vector<Candidate>& candidates,
                                                 const std::vector<std::vector<int64_t>>& answers);
   std::vector<Likelihood> likelihoods_whole(const std::vector<Candidate>& candidates,
@@ -46,6 +53,7 @@ class ModelJudge final : public Judged {
   const Dataset& data_;
   JudgeOptions options_;
   train::Feed prompts_;
+  std::vector<Choice> choices_;
   std::vector<std::vector<std::optional<std::string>>> references_;
   std::optional<std::vector<std::string>> predictions_;
   std::optional<Score> loss_;
@@ -64,6 +72,7 @@ class TextJudge final : public Judged {
   const std::vector<std::vector<std::optional<std::string>>>& references() const override { return references_; }
   const std::vector<std::string>& predictions() override { return predictions_; }
   std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
+  double mean_loss() override;
 
  private:
   std::vector<std::string> predictions_;

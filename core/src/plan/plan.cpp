@@ -37,6 +37,7 @@ std::vector<RunSpec> expand(const config::Experiment& experiment) {
   common.model_path = experiment.model.path.string();
   common.model_init = experiment.model.init;
   common.model_dtype = experiment.model.dtype;
+  common.model_labels = experiment.model.labels;
   common.dataset = use_of(experiment.data.dataset);
   common.train_data = experiment.data.train.string();
   common.validation_data = experiment.data.validation.string();

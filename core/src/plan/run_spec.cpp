@@ -91,6 +91,9 @@ Table to_table(const RunSpec& s) {
                  {"metrics", to_value(s.metrics)},
                  {"primary", s.primary},
                  {"seed", s.seed}};
+  if (!s.model_labels.empty()) {
+    table["model_labels"] = s.model_labels;
+  }
   if (s.max_length) {
     table["max_length"] = *s.max_length;
   }
@@ -108,6 +111,9 @@ RunSpec from_table(const Table& table) {
   record.read("model_path", s.model_path);
   record.read("model_init", s.model_init);
   record.read("model_dtype", s.model_dtype);
+  std::optional<std::vector<std::string>> labels;
+  record.read("model_labels", labels);
+  s.model_labels = labels.value_or(std::vector<std::string>{});
   record.read("dataset", s.dataset);
   record.read("train_data", s.train_data);
   record.read("validation_data", s.validation_data);

@@ -32,6 +32,7 @@ struct RunSpec {
   std::string model_path;
   std::string model_init;   ///< "pretrained" | "random"
   std::string model_dtype;  ///< "float32" | "bfloat16" | "float16"
+  std::vector<std::string> model_labels;  ///< classes of a new head; empty: the model as it is
 
   PluginUse dataset;
   std::string train_data, validation_data, test_data, retention_data;  ///< empty: not given

@@ -81,7 +81,7 @@ class Execution {
   void load(torch::Device device) {
     tell({.phase = "load"});
     const PhaseClock clock;
-    session_ = attach::open_model({spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed}, registry_, device);
+    session_ = attach::open_model({spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed, spec_.model_labels}, registry_, device);
     attach::attach_methods(session_, spec_.methods, spec_.seed, registry_);
     trainable_ = session_.trainable_parameters();
     for (const auto& [split, path] : given_splits(spec_)) {
@@ -89,6 +89,7 @@ class Execution {
       data_[split] = registry_.make_dataset(spec_.dataset.plugin, params);
       data_[split]->open(path, session_.model->facts().images);
     }
+    for (const auto& [split, data] : data_) data->demonstrate_with(*data_.at("train"));
     for (const auto& use : spec_.metrics) {
       Params params(use.options, "plugin " + use.plugin);
       metrics_.push_back(registry_.make_metric(use.plugin, params));
@@ -98,7 +99,7 @@ class Execution {
 
   void train() {
     train::Feed feed(*data_.at("train"), *session_.model, *session_.tokenizer, spec_.max_length.value_or(0),
-                     session_.device);
+                     session_.device, /*with_target=*/true, data_.at("train")->packed());
     const auto watch = train::Watch{
         .step =
             [&](const train::StepReport& step) {
@@ -175,7 +176,12 @@ class Execution {
     const auto& predictions = judged.predictions();
     for (int64_t i = 0; i < judged.size(); ++i) {
       const Example example = data_.at(split)->example(i);
-      Table line = {{"example", i}, {"prompt", example.prompt}, {"reference", example.target}, {"prediction", predictions[i]}};
+      // What was asked; of a text that was classified, the text.
+      const std::string& asked = example.prompt.empty() && !example.label.empty() ? example.target : example.prompt;
+      Table line = {{"example", i},
+                    {"prompt", asked},
+                    {"reference", judged.references()[i].front().value_or("")},
+                    {"prediction", predictions[i]}};
       for (const Score& score : found) {
         if (static_cast<int64_t>(score.per_item.size()) == judged.size()) line["item/" + score.name] = score.per_item[i];
       }

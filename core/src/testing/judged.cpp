@@ -25,6 +25,11 @@ std::vector<Likelihood> ToyJudged::likelihoods(const std::vector<Candidate>& can
   return result;
 }
 
+double ToyJudged::mean_loss() {
+  if (!mean_loss_) throw UnsupportedError("there is no model here to ask for its loss");
+  return *mean_loss_;
+}
+
 std::unique_ptr<Metric> make_metric(const std::string& name, const Table& options) {
   static const registry::Registry registry([] {
     const char* build = std::getenv("PEFTLAB_BINARY_DIR");

@@ -111,19 +111,11 @@ torch::Tensor ToyModel::hidden(const Batch& batch, KeyValueCache* cache) {
   const auto extended = decoding ? EmbeddingSite::Extended{rows, batch.layout, {}} : site_->extend(rows, batch.layout);
   const AttentionPlan plan(extended.layout, rows.device(), cache);
 
-  std::vector<int64_t> positions;
-  for (int64_t s = 0; s < extended.layout.sequences(); ++s) {
-    for (int64_t i = 0; i < extended.layout.length(s); ++i) positions.push_back((decoding ? cache->seen[s] : 0) + i);
-  }
-  torch::Tensor x = extended.rows + positions_->forward(torch::tensor(positions, torch::kInt64).to(rows.device()));
+  torch::Tensor x = extended.rows + positions_->forward(plan.positions().to(rows.device()));
   if (cache) cache->layers.resize(layers_.size());
   for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->forward(x, plan, cache ? &cache->layers[i] : nullptr);
 
-  if (cache) {
-    if (!decoding) cache->seen.assign(extended.layout.sequences(), 0);
-    if (!decoding) cache->context = extended.layout.context;
-    for (int64_t s = 0; s < extended.layout.sequences(); ++s) cache->seen[s] += extended.layout.length(s);
-  }
+  if (cache) cache->advance(extended.layout);
   x = last_norm_->forward(x);
   return extended.own_rows.defined() ? x.index_select(0, extended.own_rows) : x;
 }

@@ -2,27 +2,67 @@
 
 #include <peftlab/error.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace peftlab::train {
 namespace {
 
 constexpr int64_t kFeatureLimit = int64_t{1} << 30;  // bytes of front features kept by one feed
+constexpr int64_t kWhole = std::numeric_limits<int32_t>::max();  // longer than any text
+
+Encoded encode(const Dataset& data, int64_t index, const Model& model, const Tokenizer& tokenizer, int64_t max_length,
+               bool with_target) {
+  try {
+    return model.encode(data.example(index), tokenizer, max_length, with_target);
+  } catch (const FormatError& error) {
+    throw FormatError(data.place(index) + ": " + error.what());
+  } catch (const UnsupportedError& error) {
+    throw UnsupportedError(data.place(index) + ": " + error.what());
+  }
+}
 
 }  // namespace
 
 Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
-           bool with_target)
+           bool with_target, bool packed)
     : data_(data), model_(model), device_(device) {
   const int64_t holds = model.facts().max_length;
   if (max_length > holds) {
     throw ConfigError("max_length is " + std::to_string(max_length) + ", the model holds " + std::to_string(holds) +
                       " tokens");
   }
-  encoded_.reserve(data.size());
-  for (int64_t i = 0; i < data.size(); ++i) {
-    encoded_.push_back(model.encode(data.example(i), tokenizer, max_length > 0 ? max_length : holds, with_target));
-    labelled_.push_back(0);
-    for (const int64_t label : encoded_.back().labels) labelled_.back() += label != kNoLabel;
+  const int64_t cut = max_length > 0 ? max_length : holds;
+  if (packed && with_target) {
+    add_packed(tokenizer, cut);
+    return;
   }
+  encoded_.reserve(data.size());
+  for (int64_t i = 0; i < data.size(); ++i) add(encode(data, i, model, tokenizer, cut, with_target));
+}
+
+void Feed::add(Encoded encoded) {
+  labelled_.push_back(std::count_if(encoded.labels.begin(), encoded.labels.end(),
+                                    [](int64_t label) { return label != kNoLabel; }));
+  encoded_.push_back(std::move(encoded));
+}
+
+void Feed::add_packed(const Tokenizer& tokenizer, int64_t max_length) {
+  std::vector<int64_t> row;
+  const auto finish = [&] {
+    Encoded encoded{.tokens = row, .labels = {row.begin() + 1, row.end()}};
+    encoded.labels.push_back(kNoLabel);
+    add(std::move(encoded));
+    row.clear();
+  };
+  for (int64_t i = 0; i < data_.size(); ++i) {
+    for (const int64_t id : encode(data_, i, model_, tokenizer, kWhole, /*with_target=*/true).tokens) {
+      row.push_back(id);
+      if (static_cast<int64_t>(row.size()) == max_length) finish();
+    }
+  }
+  // A row of one token would have no label.
+  if (row.size() > 1) finish();
 }
 
 std::vector<torch::Tensor> Feed::load(const std::vector<int64_t>& indices) {

@@ -18,10 +18,12 @@ namespace peftlab::train {
 
 class Feed {
  public:
-  /// Encodes every example. `with_target` false: prompts alone, to be answered. The arguments must outlive the feed.
-  /// `max_length`: 0 means what the model holds. Throws: ConfigError if it is more than that.
+  /// Encodes every example; those of a packed data set become rows of `max_length` tokens that go on from text to text,
+  /// each label the next token of its row. `with_target` false: prompts alone, to be answered, never packed. The
+  /// arguments must outlive the feed. `max_length`: 0 means what the model holds.
+  /// Throws: ConfigError if it is more than that; FormatError naming the place of an example that cannot be encoded.
   Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
-       bool with_target = true);
+       bool with_target = true, bool packed = false);
 
   int64_t size() const { return static_cast<int64_t>(encoded_.size()); }
   const Encoded& encoded(int64_t index) const { return encoded_.at(index); }
@@ -44,6 +46,8 @@ class Feed {
   };
 
   std::vector<torch::Tensor> load(const std::vector<int64_t>& indices);
+  void add(Encoded encoded);
+  void add_packed(const Tokenizer& tokenizer, int64_t max_length);
 
   const Dataset& data_;
   Model& model_;

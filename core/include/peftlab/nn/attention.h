@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace peftlab {
@@ -31,9 +33,12 @@ class PEFTLAB_API AttentionSite : public torch::nn::Module {
   AttentionSite(int64_t heads, int64_t kv_heads, int64_t head_width)
       : heads(heads), kv_heads(kv_heads), head_width(head_width) {}
 
-  /// Puts `tokens` keys and values before the others. They are used as they are: not rotated.
-  void prepend(Source source, int64_t tokens);
+  /// Puts `tokens` keys and values before the others. They are used as they are: not rotated. `take_positions`: the
+  /// sequence's own positions begin after them.
+  void prepend(Source source, int64_t tokens, bool take_positions = false);
   int64_t prefix_tokens() const { return tokens_; }
+  /// The position of a sequence's first token: how many of those keys take positions.
+  int64_t first_position() const { return first_position_; }
   /// All of them, undefined tensors if there are none.
   KeyValue prefix() const;
 
@@ -43,6 +48,14 @@ class PEFTLAB_API AttentionSite : public torch::nn::Module {
  private:
   std::vector<Source> sources_;
   int64_t tokens_ = 0;
+  int64_t first_position_ = 0;
+};
+
+/// How one layer weighs what it sees.
+struct AttendOptions {
+  double dropout = 0.0;         ///< probability on the weights; 0 outside training
+  std::optional<double> scale;  ///< of q k^T; absent: 1 / sqrt(head width)
+  int64_t window = 0;           ///< a row sees itself and the window - 1 positions before it; 0: all before it
 };
 
 /// Keys and values of the tokens seen so far, so that generating costs one row a token.
@@ -61,6 +74,8 @@ struct PEFTLAB_API KeyValueCache {
   /// Keeps sequences `rows` (int64 [n], repeats allowed), in that order: for beams, and to drop what has ended.
   void select(const torch::Tensor& rows);
   bool empty() const { return seen.empty(); }
+  /// Counts the rows of a pass, once its layers have filled or grown the cache. `layout`: with virtual tokens.
+  void advance(const Layout& layout);
 
   int64_t room;
   std::vector<Layer> layers;
@@ -79,18 +94,22 @@ class PEFTLAB_API AttentionPlan {
 
   const Layout& layout() const { return layout_; }
 
-  /// Scaled dot-product attention, softmax((q k^T) / sqrt(head_width)) v, with the mask: a row sees the prefix, its
-  /// sequence's context, and what comes before it.
+  /// Scaled dot-product attention, softmax(scale q k^T) v, with the mask: a row sees the prefix, its sequence's context,
+  /// and what comes before it, as far as a window reaches (which counts the prefix where that takes positions).
   ///
   /// q [total, heads, head_width], k and v [total, kv_heads, head_width], rotated already; gives [total, heads *
-  /// head_width]. `cache`: this layer's, filled or grown. `dropout`: probability on the weights; 0 outside training.
+  /// head_width]. `cache`: this layer's, filled or grown.
   torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                       const AttentionSite& site, KeyValueCache::Layer* cache = nullptr, double dropout = 0.0) const;
+                       const AttentionSite& site, KeyValueCache::Layer* cache = nullptr,
+                       const AttendOptions& options = {}) const;
+
+  /// The place of each row in its sequence (virtual tokens counted, keys before the sequence not): int64 [total], CPU.
+  torch::Tensor positions() const;
 
  private:
   torch::Tensor padded(const torch::Tensor& rows) const;
   torch::Tensor packed(const torch::Tensor& padded) const;
-  const torch::Tensor& mask(int64_t prefix, torch::ScalarType dtype) const;
+  const torch::Tensor& mask(const AttentionSite& site, torch::ScalarType dtype, int64_t window) const;
 
   Layout layout_;
   torch::Device device_;
@@ -103,7 +122,8 @@ class PEFTLAB_API AttentionPlan {
   torch::Tensor sequence_;      ///< int64 [total]: the sequence of each row; decoding only
   torch::Tensor column_;        ///< int64 [total]: its column in the cache, the prefix not counted; decoding only
   torch::Tensor scatter_;       ///< int64 [total]: row of each packed row in the padded [sequences * longest]
-  mutable std::map<std::pair<int64_t, torch::ScalarType>, torch::Tensor> masks_;
+  /// By prefix, how far its positions reach, window and type: layers that see alike share one.
+  mutable std::map<std::tuple<int64_t, int64_t, int64_t, torch::ScalarType>, torch::Tensor> masks_;
 };
 
 /// Full attention between rows of one length: q [n, rows, heads * width], k, v [n, columns, heads * width] ->

@@ -1,7 +1,7 @@
 #pragma once
 
 /// \file
-/// Layer normalization with weight and bias.
+/// Normalization over the last dimension.
 
 #include <peftlab/export.h>
 
@@ -19,6 +19,18 @@ class PEFTLAB_API LayerNorm : public torch::nn::Module {
 
   torch::Tensor weight;  ///< [width], ones at first
   torch::Tensor bias;    ///< [width], zeros at first
+  double eps;
+};
+
+/// y = x / sqrt(mean(x^2) + eps) * weight over the last dimension, computed in float32 and rounded to x's type before
+/// the weight, as LLaMA does. Source: Zhang and Sennrich, 2019, arXiv:1910.07467.
+class PEFTLAB_API RmsNorm : public torch::nn::Module {
+ public:
+  RmsNorm(int64_t width, double eps);
+
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+  torch::Tensor weight;  ///< [width], ones at first
   double eps;
 };
 

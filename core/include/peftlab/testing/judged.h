@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class ToyJudged final : public Judged {
   const References& references() const override { return references_; }
   const std::vector<std::string>& predictions() override { return predictions_; }
   std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
+  double mean_loss() override;
+  void set_mean_loss(double loss) { mean_loss_ = loss; }
 
   /// Every candidate asked for so far, in order.
   const std::vector<Candidate>& asked() const { return asked_; }
@@ -37,6 +40,7 @@ class ToyJudged final : public Judged {
   References references_;
   Likely likely_;
   std::vector<Candidate> asked_;
+  std::optional<double> mean_loss_;
 };
 
 /// Loads the metric `name` from the build's plugins and makes one.
