@@ -91,7 +91,8 @@ TEST(Attention, AScaleReplacesTheRootOfTheWidth) {
   const auto v = torch::zeros({3, 1, 4}) + torch::tensor({5.0f, 0.0f, 1.0f}).view({3, 1, 1});
   // The last row scores its two keys 0 and 4 times the scale: its output is the weight of the second.
   EXPECT_NEAR(plan.attend(q, k, v, site)[2][0].item<double>(), 1.0 / (1.0 + std::exp(-2.0)), 1e-6);
-  EXPECT_NEAR(plan.attend(q, k, v, site, nullptr, {.scale = 0.25})[2][0].item<double>(), 1.0 / (1.0 + std::exp(-1.0)), 1e-6);
+  EXPECT_NEAR(plan.attend(q, k, v, site, nullptr, {.scale = 0.25})[2][0].item<double>(), 1.0 / (1.0 + std::exp(-1.0)),
+              1e-6);
   EXPECT_TRUE(torch::equal(plan.positions(), torch::tensor({0, 0, 1}, torch::kInt64)));
 }
 

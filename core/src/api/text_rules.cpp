@@ -33,7 +33,8 @@ Encoded encode_causal(const Example& example, const Tokenizer& tokenizer, const 
     append(tokens, tokenizer.encode(example.target));
     if (!facts.end_of_sequence.empty()) tokens.push_back(facts.end_of_sequence.front());
   } else if (tokens.empty()) {
-    if (!begin) throw ConfigError("an empty prompt cannot be answered: config.json names no bos_token_id to begin with");
+    if (!begin)
+      throw ConfigError("an empty prompt cannot be answered: config.json names no bos_token_id to begin with");
     tokens.push_back(*begin);
   }
   if (static_cast<int64_t>(tokens.size()) > max_length) tokens.resize(max_length);

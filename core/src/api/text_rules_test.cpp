@@ -96,7 +96,8 @@ TEST_F(TextRules, ALabelIsANameBeforeItIsANumber) {
   EXPECT_EQ(class_number("1", facts.labels), 1);
   EXPECT_EQ(class_number("7", facts.labels), 2);
   EXPECT_THAT([&] { class_number("3", facts.labels); }, ThrowsMessage<FormatError>(HasSubstr("none of the model's 3")));
-  EXPECT_THAT([&] { class_number("cst", facts.labels); }, ThrowsMessage<FormatError>(HasSubstr("Did you mean \"cat\"?")));
+  EXPECT_THAT([&] { class_number("cst", facts.labels); },
+              ThrowsMessage<FormatError>(HasSubstr("Did you mean \"cat\"?")));
   EXPECT_THAT([&] { class_number("", facts.labels); }, ThrowsMessage<FormatError>(HasSubstr("has no `label`")));
 }
 

@@ -12,12 +12,9 @@ struct Ending {
   const char* text;
   Task task;
 };
-constexpr Ending kEndings[] = {{kClassification, Task::classification},
-                               {"LMHeadModel", Task::language},
-                               {"ForCausalLM", Task::language},
-                               {"ForMaskedLM", Task::masked},
-                               {"ForPreTraining", Task::masked},
-                               {"Model", Task::base}};
+constexpr Ending kEndings[] = {{kClassification, Task::classification}, {"LMHeadModel", Task::language},
+                               {"ForCausalLM", Task::language},         {"ForMaskedLM", Task::masked},
+                               {"ForPreTraining", Task::masked},        {"Model", Task::base}};
 
 /// The ending of an architecture's name that tells its task, or nullptr.
 const Ending* ending_of(const std::string& architecture) {
@@ -107,8 +104,9 @@ TransformersConfig read_transformers_config(Params& p, Task otherwise) {
   p.ignore({"model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "_name_or_path", "auto_map",
             "tokenizer_class", "task_specific_params", "finetuning_task", "torchscript", "tf_legacy_loss",
             "use_bfloat16", "return_dict", "output_hidden_states", "output_attentions", "return_dict_in_generate",
-            "chunk_size_feed_forward", "prefix", "sep_token_id", "decoder_start_token_id", "cross_attention_hidden_size",
-            "tie_encoder_decoder", "_attn_implementation_autoset", "attn_implementation", "gradient_checkpointing",
+            "chunk_size_feed_forward", "prefix", "sep_token_id", "decoder_start_token_id",
+            "cross_attention_hidden_size", "tie_encoder_decoder", "_attn_implementation_autoset", "attn_implementation",
+            "gradient_checkpointing",
             // Defaults of generation that old files carry; generation is told its own.
             "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
             "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty",

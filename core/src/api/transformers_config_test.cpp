@@ -38,7 +38,8 @@ TEST(TransformersConfig, TheArchitectureTellsTheTask) {
 TEST(TransformersConfig, LabelsAreInTheOrderOfTheirNumbers) {
   const std::string start = R"({"architectures": ["BertForSequenceClassification"])";
   EXPECT_THAT(read(start + R"(, "id2label": {"0": "no", "10": "k", "1": "b", "2": "c", "3": "d", "4": "e", "5": "f",
-                              "6": "g", "7": "h", "8": "i", "9": "j"}})").config.labels,
+                              "6": "g", "7": "h", "8": "i", "9": "j"}})")
+                  .config.labels,
               ElementsAre("no", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"));
   EXPECT_THAT(read(start + "}").config.labels, ElementsAre("LABEL_0", "LABEL_1"));
   EXPECT_THAT(read(start + R"(, "num_labels": 3})").config.labels, ElementsAre("LABEL_0", "LABEL_1", "LABEL_2"));
@@ -61,7 +62,8 @@ TEST(TransformersConfig, WhatIsNotComputedIsRefusedAndWhatIsUnknownToo) {
 }
 
 TEST(TransformersConfig, WithLabelsMakesAClassifierOfTheFamily) {
-  const Table bert = with_labels({{"architectures", std::vector<std::string>{"BertModel"}}, {"num_labels", 5}}, {"a", "b"});
+  const Table bert =
+      with_labels({{"architectures", std::vector<std::string>{"BertModel"}}, {"num_labels", 5}}, {"a", "b"});
   EXPECT_EQ(to_json(bert), R"({"architectures":["BertForSequenceClassification"],"id2label":{"0":"a","1":"b"},)"
                            R"("label2id":{"a":0,"b":1}})");
   EXPECT_TRUE(is_classifier(bert));

@@ -1,7 +1,7 @@
 #include "checkpoint/adapter_folder.h"
 
-#include "support/files.h"
 #include "checkpoint/safetensors.h"
+#include "support/files.h"
 #include "support/sha256.h"
 
 #include <peftlab/error.h>
@@ -151,7 +151,8 @@ std::string write_adapter(const fs::path& folder, const AdapterFiles& files, con
 
 std::string adapter_kind(const Table& config, const std::string& origin) {
   const Value value(config);
-  if (const Value* type = value.find("peft_type"); type && type->get_if<std::string>()) return *type->get_if<std::string>();
+  if (const Value* type = value.find("peft_type"); type && type->get_if<std::string>())
+    return *type->get_if<std::string>();
   if (const Value* inner = value.find("config")) {
     if (const auto* name = inner->get_if<std::string>()) return *name;
     const Value* attention = inner->find("mh_adapter");

@@ -39,7 +39,8 @@ AdapterFiles files_of(const Table& config) {
 }
 
 TEST_F(AdapterFolderTest, PeftKeepsTheHeadAmongTheTensors) {
-  write_adapter(folder_, files_of({{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"modules_to_save", Value()}}), "");
+  write_adapter(folder_, files_of({{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"modules_to_save", Value()}}),
+                "");
   EXPECT_THAT(read_tensors(folder_ / "adapter_model.safetensors"),
               ElementsAre(Key("base_model.model.classifier.bias"), Key("base_model.model.classifier.weight"),
                           Key("x.lora_A.weight")));
@@ -55,15 +56,17 @@ TEST_F(AdapterFolderTest, PeftKeepsTheHeadAmongTheTensors) {
 
 TEST_F(AdapterFolderTest, PromptsAreWrappedOnceLess) {
   write_adapter(folder_, files_of({{"peft_type", "PROMPT_TUNING"}, {"num_virtual_tokens", 3}}), "");
-  EXPECT_THAT(read_tensors(folder_ / "adapter_model.safetensors"),
-              ElementsAre(Key("base_model.classifier.bias"), Key("base_model.classifier.weight"), Key("x.lora_A.weight")));
+  EXPECT_THAT(
+      read_tensors(folder_ / "adapter_model.safetensors"),
+      ElementsAre(Key("base_model.classifier.bias"), Key("base_model.classifier.weight"), Key("x.lora_A.weight")));
   EXPECT_THAT(read_adapter(folder_).files.head, ElementsAre(Key("classifier.bias"), Key("classifier.weight")));
 }
 
 TEST_F(AdapterFolderTest, AdaptersKeepsTheHeadInAFileOfItsOwn) {
   write_adapter(folder_, files_of({{"config", "double_seq_bn"}, {"hidden_size", 3}, {"model_type", "bert"}}), "");
   EXPECT_THAT(read_tensors(folder_ / "adapter.safetensors"), ElementsAre(Key("x.lora_A.weight")));
-  EXPECT_THAT(read_tensors(folder_ / "model_head.safetensors"), ElementsAre(Key("classifier.bias"), Key("classifier.weight")));
+  EXPECT_THAT(read_tensors(folder_ / "model_head.safetensors"),
+              ElementsAre(Key("classifier.bias"), Key("classifier.weight")));
   const Value head = parse_json(read_text(folder_ / "head_config.json"), "test");
   EXPECT_EQ(to_json(*head.find("label2id")), R"({"no":0,"yes":1})");
   EXPECT_EQ(*head.find("num_labels"), Value(2));
@@ -78,7 +81,8 @@ TEST_F(AdapterFolderTest, OtherModulesThatWereSavedWholeAreLeftForTheMethodToRef
   fs::create_directories(folder_);
   write_safetensors(folder_ / "adapter_model.safetensors", {{"base_model.model.score.weight", torch::ones({2, 3})},
                                                             {"base_model.model.pooler.weight", torch::ones({3, 3})}});
-  write_text(folder_ / "adapter_config.json", R"({"peft_type": "LORA", "modules_to_save": ["pooler", "score", "score"]})");
+  write_text(folder_ / "adapter_config.json",
+             R"({"peft_type": "LORA", "modules_to_save": ["pooler", "score", "score"]})");
   const auto read = read_adapter(folder_).files;
   EXPECT_EQ(to_json(read.config.at("modules_to_save")), R"(["pooler"])");
   EXPECT_THAT(read.tensors, ElementsAre(Key("base_model.model.pooler.weight")));

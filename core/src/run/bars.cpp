@@ -4,10 +4,15 @@
 
 #include <algorithm>
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 namespace peftlab::run {
 namespace {
 
-constexpr int kWidth = 24;
+constexpr size_t kWidth = 24;       // of a bar, where there is room
+constexpr size_t kNarrowest = 5;    // below it a bar says nothing
+constexpr size_t kLineWidth = 100;  // where lines are not drawn over
 constexpr auto kFrame = std::chrono::milliseconds(100);
 constexpr auto kLineEvery = std::chrono::seconds(10);
 
@@ -15,12 +20,41 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::string bar(double share) {
-  const int full = std::clamp(static_cast<int>(share * kWidth), 0, kWidth);
-  return "[" + std::string(full, '#') + std::string(kWidth - full, '.') + "]";
+std::string bar(double share, size_t width) {
+  const auto full = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(width));
+  return "[" + std::string(full, '#') + std::string(width - full, '.') + "]";
+}
+
+bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
+
+/// Characters of UTF-8.
+size_t length(const std::string& text) { return std::count_if(text.begin(), text.end(), begins_character); }
+
+/// Its first `most` characters, the last of them an ellipsis where something is left out.
+std::string shortened(const std::string& text, size_t most) {
+  if (length(text) <= most) return text;
+  size_t end = 0;
+  for (size_t kept = 0; end < text.size(); ++end) {
+    if (begins_character(text[end]) && ++kept >= most) break;
+  }
+  return text.substr(0, end) + (most > 0 ? "…" : "");
 }
 
 }  // namespace
+
+std::string bar_line(const std::string& title, double share, const std::string& rest, size_t columns) {
+  const size_t fixed = length(": ") + length(rest);
+  const std::string name = shortened(title, std::max(columns, fixed + 1) - fixed);
+  const size_t used = length(name) + fixed + length("[] ");
+  const size_t room = columns > used ? columns - used : 0;
+  if (room < kNarrowest) return shortened(name + ": " + rest, columns);
+  return name + ": " + bar(share, std::min(room, kWidth)) + " " + rest;
+}
+
+size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 std::string duration_text(double seconds) {
   if (!(seconds >= 0.0)) return "-:--";
@@ -50,7 +84,7 @@ void Bars::progress(const std::string& run, const Progress& progress) {
   known.progress = progress;
   if (style_ == Style::lines && Clock::now() - known.said >= kLineEvery) {
     known.said = Clock::now();
-    note(line(known));
+    note(line(known, kLineWidth));
   }
   refresh();
 }
@@ -75,26 +109,31 @@ void Bars::note(const std::string& line) {
 double Bars::run_eta(const Run& run) const {
   const int64_t made = run.progress.step - run.first;
   if (run.progress.phase != "train" || made < 1) return -1.0;
-  return seconds_since(run.first_step) / static_cast<double>(made) * static_cast<double>(run.progress.steps - run.progress.step);
+  return seconds_since(run.first_step) / static_cast<double>(made) *
+         static_cast<double>(run.progress.steps - run.progress.step);
 }
 
-std::string Bars::line(const Run& run) const {
+std::string Bars::line(const Run& run, size_t columns) const {
   const Progress& p = run.progress;
-  if (p.phase != "train") return fmt::format("{}: {}", run.title, p.phase == "evaluate" ? "evaluating" : "loading");
+  if (p.phase != "train") {
+    return shortened(fmt::format("{}: {}", run.title, p.phase == "evaluate" ? "evaluating" : "loading"), columns);
+  }
   const double rate = static_cast<double>(p.step - run.first) / std::max(1e-9, seconds_since(run.first_step));
-  return fmt::format("{}: {} {}/{} steps, loss {:.4f}, lr {:.2e}, {:.1f} steps/s, {} left", run.title,
-                     bar(static_cast<double>(p.step) / static_cast<double>(std::max<int64_t>(1, p.steps))), p.step, p.steps,
-                     p.loss, p.learning_rate, rate, duration_text(run_eta(run)));
+  const std::string rest = fmt::format("{}/{} steps, loss {:.4f}, lr {:.2e}, {:.1f} steps/s, {} left", p.step, p.steps,
+                                       p.loss, p.learning_rate, rate, duration_text(run_eta(run)));
+  return bar_line(run.title, static_cast<double>(p.step) / static_cast<double>(std::max<int64_t>(1, p.steps)), rest,
+                  columns);
 }
 
-std::string Bars::total_line() const {
+std::string Bars::total_line(size_t columns) const {
   double share = static_cast<double>(done_);
   for (const auto& [name, run] : runs_) {
-    if (run.progress.steps > 0) share += static_cast<double>(run.progress.step) / static_cast<double>(run.progress.steps);
+    if (run.progress.steps > 0)
+      share += static_cast<double>(run.progress.step) / static_cast<double>(run.progress.steps);
   }
   share /= static_cast<double>(std::max<int64_t>(1, total_));
   const double left = share > 0.0 ? seconds_since(began_) / share * (1.0 - share) : -1.0;
-  return fmt::format("all: {} {}/{} runs, {} left", bar(share), done_, total_, duration_text(left));
+  return bar_line("all", share, fmt::format("{}/{} runs, {} left", done_, total_, duration_text(left)), columns);
 }
 
 void Bars::erase() {
@@ -107,8 +146,10 @@ void Bars::refresh(bool now) {
   if (!now && Clock::now() - last_ < kFrame) return;
   last_ = Clock::now();
   erase();
-  for (const auto& [name, run] : runs_) out_ << line(run) << "\n";
-  out_ << total_line() << "\n";
+  // A line as wide as the terminal would wrap on some, and be two to erase.
+  const size_t columns = std::max<size_t>(terminal_columns(), 2) - 1;
+  for (const auto& [name, run] : runs_) out_ << line(run, columns) << "\n";
+  out_ << total_line(columns) << "\n";
   drawn_ = runs_.size() + 1;
   out_.flush();
 }

@@ -18,6 +18,12 @@ namespace peftlab::run {
 /// "1:02:03", "4:05"; "-:--" for what is not known (negative).
 std::string duration_text(double seconds);
 
+/// "title: [####....] rest", in at most `columns` characters: the bar gives way first, then the title's end.
+std::string bar_line(const std::string& title, double share, const std::string& rest, size_t columns);
+
+/// The width of the terminal that standard error is, 80 where it cannot be told.
+size_t terminal_columns();
+
 class Bars {
  public:
   enum class Style { quiet, lines, terminal };
@@ -44,8 +50,8 @@ class Bars {
     int64_t first = 0;  ///< step at first_step
   };
 
-  std::string line(const Run& run) const;
-  std::string total_line() const;
+  std::string line(const Run& run, size_t columns) const;
+  std::string total_line(size_t columns) const;
   double run_eta(const Run& run) const;
   void erase();
 

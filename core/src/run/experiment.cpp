@@ -126,7 +126,8 @@ class Invocation {
                       .title = fmt::format("{} seed {}", spec.label, spec.seed),
                       .threads = spec.train.threads});
     }
-    say(fmt::format("{}: {} runs, {} there already, {} to make", experiment.name, specs.size(), summary.reused, jobs.size()));
+    say(fmt::format("{}: {} {}, {} there already, {} to make", experiment.name, specs.size(),
+                    specs.size() == 1 ? "run" : "runs", summary.reused, jobs.size()));
     if (jobs.empty()) return summary;
 
     watch_signals();
