@@ -22,6 +22,14 @@ Value value_of(const std::string& text) {
   }
 }
 
+std::pair<std::string, std::string> key_and_value(const std::string& setting, const char* option, const char* form) {
+  const size_t equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw ConfigError(fmt::format("{} {}: takes {}", option, setting, form));
+  }
+  return {setting.substr(0, equals), setting.substr(equals + 1)};
+}
+
 }  // namespace
 
 registry::Registry open_registry() { return registry::Registry(registry::Registry::default_folders()); }
@@ -44,6 +52,8 @@ void DataOptions::declare(CommandLine& line, const char* data_meaning) {
   line.plain_option("data", &data, "FILE", data_meaning)
       .plain_option("plugin", &plugin, "NAME",
                     "the dataset plugin; by default image_text where the file names pictures, else text")
+      .repeated_option("data-set", &settings, "KEY=VALUE", "an option of the dataset plugin, VALUE as JSON or text")
+      .plain_option("train", &train, "FILE", "where few-shot prompts take their examples from")
       .option("batch-size", &batch_size, "N", "sequences computed at once")
       .option("max-length", &max_length, "N", "tokens of an example; 0: what the model holds");
 }
@@ -54,13 +64,23 @@ void DataOptions::check() const {
 }
 
 std::unique_ptr<Dataset> DataOptions::open(const attach::Session& session, const registry::Registry& registry) const {
-  if (!std::filesystem::exists(data)) throw FormatError(data + ": there is no such file");
-  return open_dataset(plugin.empty() ? evaluate::dataset_for(data) : plugin, data, session, registry);
+  for (const std::string& file : {data, train}) {
+    if (!file.empty() && !std::filesystem::exists(file)) throw FormatError(file + ": there is no such file");
+  }
+  Table options;
+  for (const std::string& setting : settings) {
+    const auto [key, value] = key_and_value(setting, "--data-set", "KEY=VALUE");
+    options[key] = value_of(value);
+  }
+  const std::string name = plugin.empty() ? evaluate::dataset_for(data) : plugin;
+  auto dataset = open_dataset(name, options, data, session, registry);
+  if (!train.empty()) dataset->demonstrate_with(*open_dataset(name, options, train, session, registry));
+  return dataset;
 }
 
-std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const std::filesystem::path& file,
+std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options, const std::filesystem::path& file,
                                       const attach::Session& session, const registry::Registry& registry) {
-  Params params({}, "plugin " + plugin);
+  Params params(options, "plugin " + plugin);
   auto dataset = registry.make_dataset(plugin, params);
   params.finish();
   dataset->open(file, session.model->facts().images);
@@ -72,11 +92,7 @@ std::vector<std::unique_ptr<Metric>> make_metrics(const std::vector<std::string>
                                                   const registry::Registry& registry) {
   std::vector<Table> options(names.size());
   for (const std::string& setting : settings) {
-    const size_t equals = setting.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      throw ConfigError(fmt::format("--set {}: takes KEY=VALUE or METRIC.KEY=VALUE", setting));
-    }
-    std::string key = setting.substr(0, equals);
+    auto [key, value] = key_and_value(setting, "--set", "KEY=VALUE or METRIC.KEY=VALUE");
     size_t owner = 0;
     if (const size_t dot = key.find('.'); dot != std::string::npos) {
       const std::string metric = key.substr(0, dot);
@@ -89,7 +105,7 @@ std::vector<std::unique_ptr<Metric>> make_metrics(const std::vector<std::string>
     } else if (names.size() != 1) {
       throw ConfigError(fmt::format("--set {}: there are {} metrics, write METRIC.{}", setting, names.size(), setting));
     }
-    options[owner][key] = value_of(setting.substr(equals + 1));
+    options[owner][key] = value_of(value);
   }
   std::vector<std::unique_ptr<Metric>> metrics;
   for (size_t i = 0; i < names.size(); ++i) {

@@ -29,18 +29,19 @@ struct ModelOptions {
 };
 
 struct DataOptions {
-  std::string data, plugin;
+  std::string data, plugin, train;
+  std::vector<std::string> settings;
   int64_t batch_size = 32, max_length = 0;
 
-  /// Declares --data, --plugin, --batch-size and --max-length.
+  /// Declares --data, --plugin, --data-set, --train, --batch-size and --max-length.
   void declare(CommandLine& line, const char* data_meaning);
   void check() const;
   /// Throws: FormatError, PluginError.
   std::unique_ptr<Dataset> open(const attach::Session& session, const registry::Registry& registry) const;
 };
 
-/// A data set plugin of this name with its defaults, opened.
-std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const std::filesystem::path& file,
+/// A data set plugin of this name with these options, opened.
+std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options, const std::filesystem::path& file,
                                       const attach::Session& session, const registry::Registry& registry);
 
 /// Metric plugins with the options that `--set` gives them: METRIC.KEY=VALUE, or KEY=VALUE where there is one metric.

@@ -53,7 +53,7 @@ std::unique_ptr<Dataset> open_picture(const Question& question, bool has_prompt,
   write_text(file, to_json(line) + "\n");
   const std::string plugin = question.data.plugin.empty() ? "image_text" : question.data.plugin;
   try {
-    return open_dataset(plugin, file, session, registry);
+    return open_dataset(plugin, {}, file, session, registry);
   } catch (const FormatError& error) {
     // The user knows no such file.
     const std::string message = error.what(), place = file.string() + ":1: ";
