@@ -28,6 +28,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -92,17 +93,10 @@ class ImageText final : public Dataset {
   void open(const fs::path& file, const std::optional<ImageSpec>& images) override {
     file_ = file;
     images_ = images;
-    std::string content;
-    try {
-      content = read_file(file);
-    } catch (const FormatError& error) {
-      throw FormatError(file.string() + ": " + error.what());
-    }
-    rows_ = image_text::read_table(file, content);
+    Sha256 sum;
+    rows_ = image_text::read_table(file, [&](std::string_view bytes) { sum.add(bytes.data(), bytes.size()); });
     if (images_) find_pictures();
 
-    Sha256 sum;
-    sum.add(content.data(), content.size());
     for (const size_t picture : picture_of_) sum.add(files_[picture].digest.data(), files_[picture].digest.size());
     fingerprint_.clear();
     for (const unsigned char byte : sum.finish()) {

@@ -195,7 +195,7 @@ TEST_F(ImageTextTest, NamesTheLineOfABadRow) {
   EXPECT_THAT(refusal("d.json", "[\n{\"image_path\": \"a\"}]"), HasSubstr("d.json:2: has the keys image_path; wanted"));
   EXPECT_THAT(refusal("d.json", "[\n{\"image_path\": \"a\",}]"), HasSubstr("d.json:2:20: not JSON"));
   EXPECT_THAT(refusal("d.json", "[]"), HasSubstr("d.json: holds no examples"));
-  EXPECT_THAT(refusal("d.jsonl", "\n{\"text\": \n"), HasSubstr("d.jsonl, line 2:1:"));
+  EXPECT_THAT(refusal("d.jsonl", "\n{\"text\": \n"), HasSubstr("d.jsonl:2:"));
   EXPECT_THAT(refusal("d.txt", "x"), HasSubstr("ends in \".txt\"; read are .csv, .json, .jsonl and .ndjson"));
   EXPECT_THROW(make_dataset()->open(folder_ / "absent.csv", std::nullopt), FormatError);
 }

@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace peftlab::image_text {
@@ -18,12 +20,12 @@ struct Row {
   std::optional<std::string> prompt;
 };
 
-/// The rows of `content`, which is all of `file`, in order.
+/// The rows of `file`, in order; its bytes are shown to `see_bytes`, piece by piece.
 ///
-/// By the file's ending: .csv is RFC 4180 with a header line; .json, .jsonl and .ndjson hold one array of objects, or
-/// an object a line. Columns or keys are image_path, text and perhaps prompt, or img, label and perhaps prompt; others
-/// are not looked at. A byte order mark is skipped, lines may end in CR LF.
+/// The file is of a kind that peftlab/records.h reads. Columns or keys are image_path, text and perhaps prompt, or img,
+/// label and perhaps prompt; others are not looked at.
 /// Throws: FormatError with file and line.
-std::vector<Row> read_table(const std::filesystem::path& file, const std::string& content);
+std::vector<Row> read_table(const std::filesystem::path& file,
+                            const std::function<void(std::string_view bytes)>& see_bytes);
 
 }  // namespace peftlab::image_text

@@ -138,7 +138,7 @@ void VisualGlm::state_facts() {
 
 Encoded VisualGlm::encode(const Example& example, const Tokenizer& tokenizer, int64_t max_length,
                           bool with_target) const {
-  if (!example.label.empty()) {
+  if (!example.label.empty() && example.prompt.empty()) {
     throw UnsupportedError("model type " + config_.model_type +
                            " answers in words and has no classes, but an example has "
                            "the label \"" +

@@ -20,7 +20,7 @@ void append(std::vector<int64_t>& to, const std::vector<int64_t>& ids) { to.inse
 Encoded encode_causal(const Example& example, const Tokenizer& tokenizer, const ModelFacts& facts,
                       std::optional<int64_t> begin, int64_t max_length, bool with_target) {
   refuse_picture(example, facts);
-  if (!example.label.empty() && example.target.empty()) {
+  if (!example.label.empty() && example.prompt.empty()) {
     throw UnsupportedError("an example has the label \"" + example.label +
                            "\", but this model answers in words: give it classes with `labels` under [model], or give "
                            "the data a `template` and a `verbalizer`");
