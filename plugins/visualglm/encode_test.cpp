@@ -104,7 +104,7 @@ TEST(VisualGlmEncode, RefusesWhatItCannotSay) {
   example.has_image = true;
   EXPECT_THROW(byte_model("model_text")->encode(example, Bytes(), 64, true), UnsupportedError);
   example.has_image = false;
-  example.label = "positive";
+  example = {.target = "b", .label = "positive"};
   EXPECT_THROW(byte_model("model_text")->encode(example, Bytes(), 64, true), UnsupportedError);
 }
 
