@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 
 #include <stdlib.h>
 
@@ -87,8 +88,32 @@ void check(const CommandLine& line, const Question& question, const evaluate::Ge
   if (!is_positive(generation.repetition_penalty)) throw ConfigError("--repetition-penalty must be above 0");
   if (!(generation.top_p > 0.0 && generation.top_p <= 1.0)) throw ConfigError("--top-p must be above 0 and at most 1");
   check_at_least("top-k", generation.top_k, 0);
+  check_at_least("num-beams", generation.num_beams, 1);
+  check_at_least("no-repeat-ngram-size", generation.no_repeat_ngram_size, 0);
+  check_at_least("min-new-tokens", generation.min_new_tokens, 0);
+  if (generation.min_new_tokens > generation.max_new_tokens) {
+    throw ConfigError(fmt::format("--min-new-tokens is {}, but --max-new-tokens {}", generation.min_new_tokens,
+                                  generation.max_new_tokens));
+  }
+  if (generation.num_beams > 1 && generation.sample) {
+    throw ConfigError("--num-beams and --sample cannot stand beside each other: beams are not drawn");
+  }
+  for (const char* option : {"length-penalty", "early-stopping"}) {
+    if (line.given(option) && generation.num_beams == 1)
+      throw ConfigError(fmt::format("--{} needs --num-beams", option));
+  }
+  if (!std::isfinite(generation.length_penalty)) throw ConfigError("--length-penalty must be a number");
   if (merged != "yes" && merged != "no") throw ConfigError(fmt::format("--merge is yes or no, not \"{}\"", merged));
   if (merged == "yes" && model.adapter.empty()) throw ConfigError("--merge yes needs --adapter");
+}
+
+evaluate::EarlyStopping early_stopping(const std::string& word) {
+  const std::map<std::string, evaluate::EarlyStopping> known = {{"no", evaluate::EarlyStopping::no},
+                                                                {"yes", evaluate::EarlyStopping::yes},
+                                                                {"never", evaluate::EarlyStopping::never}};
+  const auto found = known.find(word);
+  if (found == known.end()) throw ConfigError(fmt::format("--early-stopping is no, yes or never, not \"{}\"", word));
+  return found->second;
 }
 
 }  // namespace
@@ -96,7 +121,7 @@ void check(const CommandLine& line, const Question& question, const evaluate::Ge
 int predict_command(const Words& words) {
   ModelOptions model;
   Question question;
-  std::string merged = "no";
+  std::string merged = "no", stopping = "no";
   evaluate::GenerationOptions generation;
   int64_t seed = 0;
   CommandLine line(
@@ -116,9 +141,17 @@ int predict_command(const Words& words) {
       .option("top-k", &generation.top_k, "N", "draw among the N likeliest; 0: all; with --sample")
       .option("top-p", &generation.top_p, "P", "draw among the fewest that together reach P; with --sample")
       .option("repetition-penalty", &generation.repetition_penalty, "X", "above 1: tokens seen become less likely")
+      .option("no-repeat-ngram-size", &generation.no_repeat_ngram_size, "N",
+              "no N tokens in a row come twice; 0: any may")
+      .option("min-new-tokens", &generation.min_new_tokens, "N", "the fewest tokens of an answer")
+      .option("num-beams", &generation.num_beams, "N", "keep the N likeliest answers so far; 1: no beam search")
+      .option("length-penalty", &generation.length_penalty, "X", "above 0 favours long answers; with --num-beams")
+      .option("early-stopping", &stopping, "no|yes|never",
+              "end a beam search when an open beam is hardly better, as soon as N are done, or when none can be better")
       .option("seed", &seed, "N", "of the draws; with --sample");
   if (!line.parse(words)) return 0;
   check(line, question, generation, merged, model);
+  generation.early_stopping = early_stopping(stopping);
   generation.seed = static_cast<uint64_t>(seed);
 
   const auto registry = open_registry();

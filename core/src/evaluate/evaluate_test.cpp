@@ -8,10 +8,9 @@
 #include <peftlab/testing/texts.h>
 #include <peftlab/testing/toy.h>
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
-#include <map>
+#include <algorithm>
 
 namespace peftlab::evaluate {
 namespace {
@@ -46,6 +45,81 @@ TEST_P(Generation, WithTheCacheIsThatWithout) {
   }
 }
 
+/// The best beams by whole passes, without a cache: every continuation of every beam is scored anew, those that end leave.
+std::vector<int64_t> search_slowly(Model& model, const std::vector<int64_t>& prompt, size_t beams, int64_t most) {
+  const torch::NoGradGuard no_grad;
+  using Scored = std::pair<float, std::vector<int64_t>>;
+  const auto best_first = [](const Scored& a, const Scored& b) { return a.first > b.first; };
+  std::vector<Scored> open = {{0.0f, {}}}, finished;
+  for (int64_t made = 1; made <= most; ++made) {
+    std::vector<Scored> all;
+    for (const auto& [score, answer] : open) {
+      auto tokens = prompt;
+      tokens.insert(tokens.end(), answer.begin(), answer.end());
+      const Batch batch = pack({{tokens, std::vector<int64_t>(tokens.size(), kNoLabel), 0, -1}});
+      const auto row = model.head(model.hidden(batch).slice(0, -1)).log_softmax(-1).contiguous();
+      for (int64_t id = 0; id < row.numel(); ++id) {
+        all.emplace_back(score + row.data_ptr<float>()[id], answer);
+        all.back().second.push_back(id);
+      }
+    }
+    std::stable_sort(all.begin(), all.end(), best_first);
+    open.clear();
+    for (size_t i = 0; i < 2 * beams; ++i) {
+      const bool ends = all[i].second.back() == testing::ToyTokenizer::kEnd;
+      if ((ends || made == most) && i < beams) finished.emplace_back(all[i].first / made, all[i].second);
+      if (!ends && open.size() < beams) open.push_back(all[i]);
+    }
+    std::stable_sort(finished.begin(), finished.end(), best_first);
+    if (finished.size() > beams) finished.resize(beams);
+    if (finished.size() == beams && open[0].first / made <= finished.back().first) break;
+  }
+  auto best = finished[0].second;
+  if (best.back() == testing::ToyTokenizer::kEnd) best.pop_back();
+  return best;
+}
+
+TEST_P(Generation, BeamsWithTheCacheAreThoseWithout) {
+  auto session = testing::toy_session(GetParam());
+  train::Feed prompts(words(), *session.model, *session.tokenizer, 0, torch::kCPU, /*with_target=*/false);
+  const auto answers = generate(session, prompts, {.max_new_tokens = 8, .num_beams = 3, .batch_size = 2});
+  for (int64_t i = 0; i < words().size(); ++i) {
+    EXPECT_EQ(answers[i], search_slowly(*session.model, prompts.encoded(i).tokens, 3, 8)) << i;
+  }
+}
+
+TEST_P(Generation, EndsWhereTheModelIsFull) {
+  auto session = testing::toy_session(GetParam());
+  train::Feed prompts(words(), *session.model, *session.tokenizer, 0, torch::kCPU, /*with_target=*/false);
+  const int64_t holds = session.model->facts().max_length - session.model->embedding_site().virtual_tokens();
+  for (const int64_t beams : {1, 2}) {
+    // No end comes before 1,000 tokens, so each answer fills the model with its prompt and the virtual tokens.
+    const auto answers = generate(
+        session, prompts, {.max_new_tokens = 1000, .min_new_tokens = 1000, .num_beams = beams, .batch_size = 2});
+    for (int64_t i = 0; i < words().size(); ++i) {
+      EXPECT_EQ(answers[i].size() + prompts.encoded(i).tokens.size(), static_cast<size_t>(holds));
+    }
+  }
+}
+
+TEST(Sampling, DoesNotDependOnTheBatch) {
+  auto session = testing::toy_session("none");
+  train::Feed prompts(words(), *session.model, *session.tokenizer, 0, torch::kCPU, /*with_target=*/false);
+  const auto sampled = [&](int64_t batch, uint64_t seed) {
+    return generate(session, prompts, {.max_new_tokens = 12, .sample = true, .batch_size = batch, .seed = seed});
+  };
+  EXPECT_EQ(sampled(1, 0), sampled(3, 0));
+  EXPECT_NE(sampled(3, 0), sampled(3, 1));
+}
+
+TEST(GenerationOptions, ThatMeanNothingAreRefused) {
+  auto session = testing::toy_session("none");
+  train::Feed prompts(words(), *session.model, *session.tokenizer, 0, torch::kCPU, /*with_target=*/false);
+  EXPECT_THROW(generate(session, prompts, {.sample = true, .num_beams = 2}), ConfigError);
+  EXPECT_THROW(generate(session, prompts, {.num_beams = 0}), ConfigError);
+  EXPECT_THROW(generate(session, prompts, {.max_new_tokens = 2, .min_new_tokens = 3}), ConfigError);
+}
+
 INSTANTIATE_TEST_SUITE_P(Methods, Generation, ::testing::Values("none", "lora", "adapter", "prefix", "prompt"));
 
 class Likelihoods : public ::testing::TestWithParam<std::string> {};
@@ -76,32 +150,8 @@ TEST(Loss, IsTheMeanOverLabelledTokensOfTheSplit) {
   EXPECT_NEAR(all.value, sum / (5 + 4 + 4), 1e-12);  // "meow", "yes", "moo" and their ends
   EXPECT_EQ(all.n_items, 3);
   EXPECT_FALSE(all.higher_is_better);
-  EXPECT_NEAR(ModelJudge(session, words(), {.batch_size = 32}).loss().value, all.value, 1e-6) << "neighbours do not matter";
-}
-
-TEST(Choose, GreedyTakesTheLikeliest) {
-  auto generator = at::detail::createCPUGenerator(0);
-  EXPECT_EQ(choose(torch::tensor({0.1f, 3.0f, 2.0f}), {}, {}, generator), 1);
-}
-
-TEST(Choose, ThePenaltyWorksOnBothSigns) {
-  auto generator = at::detail::createCPUGenerator(0);
-  const GenerationOptions options{.repetition_penalty = 2.0};
-  EXPECT_EQ(choose(torch::tensor({3.0f, 2.0f}), options, {0, 0}, generator), 1);     // 3 / 2 < 2
-  EXPECT_EQ(choose(torch::tensor({-1.0f, -1.5f}), options, {0}, generator), 1);      // -1 * 2 < -1.5
-}
-
-TEST(Choose, SamplingStaysWithinTopKAndTopP) {
-  auto generator = at::detail::createCPUGenerator(1);
-  const auto logits = torch::log(torch::tensor({0.5f, 0.3f, 0.15f, 0.05f}));
-  std::map<int64_t, int> by_k, by_p;
-  for (int i = 0; i < 2000; ++i) {
-    ++by_k[choose(logits, {.sample = true, .top_k = 2}, {}, generator)];
-    ++by_p[choose(logits, {.sample = true, .top_p = 0.7}, {}, generator)];
-  }
-  EXPECT_EQ(by_k.size(), 2u);
-  EXPECT_EQ(by_p.size(), 2u);  // 0.5 < 0.7, so the second is needed; 0.8 >= 0.7, so the third is not
-  EXPECT_NEAR(by_k[0] / 2000.0, 0.5 / 0.8, 0.05);
+  EXPECT_NEAR(ModelJudge(session, words(), {.batch_size = 32}).loss().value, all.value, 1e-6)
+      << "neighbours do not matter";
 }
 
 TEST(TextJudge, HasNoLikelihoods) {

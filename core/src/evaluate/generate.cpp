@@ -1,106 +1,124 @@
 #include "evaluate/generate.h"
 
+#include "evaluate/beam_search.h"
+#include "evaluate/continuation.h"
+#include "evaluate/logits_rules.h"
+
 #include <peftlab/error.h>
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <numeric>
+#include <random>
 
 namespace peftlab::evaluate {
 namespace {
 
-constexpr double kNever = -std::numeric_limits<double>::infinity();
+void check(const GenerationOptions& options) {
+  const auto need = [](bool holds, const std::string& what) {
+    if (!holds) throw ConfigError("generation: " + what);
+  };
+  const auto is_positive = [](double value) { return value > 0.0 && std::isfinite(value); };
+  need(options.max_new_tokens >= 1, "max_new_tokens must be at least 1");
+  need(options.min_new_tokens >= 0 && options.min_new_tokens <= options.max_new_tokens,
+       "min_new_tokens must be from 0 to max_new_tokens");
+  need(is_positive(options.temperature), "temperature must be above 0");
+  need(is_positive(options.repetition_penalty), "repetition_penalty must be above 0");
+  need(options.top_k >= 0, "top_k must be at least 0");
+  need(options.top_p > 0.0 && options.top_p <= 1.0, "top_p must be above 0 and at most 1");
+  need(options.no_repeat_ngram_size >= 0, "no_repeat_ngram_size must be at least 0");
+  need(options.num_beams >= 1, "num_beams must be at least 1");
+  need(std::isfinite(options.length_penalty), "length_penalty must be finite");
+  need(options.num_beams == 1 || !options.sample, "beams cannot be sampled: give num_beams or sample");
+  need(options.batch_size >= 1, "batch_size must be at least 1");
+}
 
-/// Answers of one batch of prompts.
-std::vector<std::vector<int64_t>> generate_batch(attach::Session& session, train::Feed& prompts,
-                                                 const std::vector<int64_t>& indices, const GenerationOptions& options,
-                                                 torch::Generator& generator) {
-  Model& model = *session.model;
-  const auto& ends = model.facts().end_of_sequence;
-  const Batch prompt = prompts.batch(indices);
-  KeyValueCache cache(options.max_new_tokens);
+/// A stream of draws for one example, whatever stands beside it in its batch.
+std::mt19937_64 stream(uint64_t seed, int64_t example) {
+  const auto number = static_cast<uint64_t>(example);
+  std::seed_seq words{seed & 0xffffffff, seed >> 32, number & 0xffffffff, number >> 32};
+  return std::mt19937_64(words);
+}
 
-  std::vector<std::vector<int64_t>> answers(indices.size());
-  std::vector<int64_t> open(indices.size());  // which answer each cached sequence belongs to
+/// One token of each row of scores [rows, vocabulary], by inversion of its distribution: the first token at which the
+/// cumulated probability passes a uniform number.
+torch::Tensor draw(const torch::Tensor& scores, const std::vector<double>& uniform) {
+  const auto cumulated = scores.to(torch::kFloat64).softmax(-1).cumsum(-1);
+  const auto point = torch::tensor(uniform, torch::kFloat64).to(scores.device()).unsqueeze(1) * cumulated.slice(1, -1);
+  return torch::searchsorted(cumulated, point, /*out_int32=*/false, /*right=*/true)
+      .squeeze(1)
+      .clamp_max(scores.size(1) - 1);
+}
+
+/// Greedy or sampled answers. `examples`: the number of each text in its data set; `limits`: the most tokens of each.
+std::vector<std::vector<int64_t>> answer(Continuation& texts, const std::vector<int64_t>& examples,
+                                         const std::vector<int64_t>& limits, const std::vector<int64_t>& ends,
+                                         const GenerationOptions& options) {
+  std::vector<std::vector<int64_t>> answers(examples.size());
+  std::vector<int64_t> open(examples.size());  // which answer each sequence belongs to
   std::iota(open.begin(), open.end(), int64_t{0});
-
-  const auto hidden = model.hidden(prompt, &cache);
-  std::vector<int64_t> last;
-  for (int64_t s = 0; s < prompt.layout.sequences(); ++s) last.push_back(prompt.layout.offsets[s + 1] - 1);
-  auto rows = hidden.index_select(0, torch::tensor(last, torch::kInt64).to(session.device));
-
-  for (int64_t made = 0; made < options.max_new_tokens; ++made) {
-    const auto logits = model.head(rows).to(torch::kFloat32).to(torch::kCPU);
-    std::vector<int64_t> kept, next;
-    for (size_t i = 0; i < open.size(); ++i) {
-      auto& answer = answers[open[i]];
-      std::vector<int64_t> seen;
-      if (options.repetition_penalty != 1.0) {
-        seen = prompts.encoded(indices[open[i]]).tokens;
-        seen.insert(seen.end(), answer.begin(), answer.end());
-      }
-      const int64_t id = choose(logits[static_cast<int64_t>(i)], options, seen, generator);
-      if (std::find(ends.begin(), ends.end(), id) != ends.end()) continue;
-      answer.push_back(id);
-      kept.push_back(static_cast<int64_t>(i));
-      next.push_back(id);
-    }
-    if (kept.empty() || made + 1 == options.max_new_tokens) break;
-    if (kept.size() < open.size()) {
-      cache.select(torch::tensor(kept, torch::kInt64));
-      std::vector<int64_t> still;
-      for (const int64_t i : kept) still.push_back(open[i]);
-      open = std::move(still);
-    }
-    std::vector<Encoded> steps;
-    for (const int64_t id : next) steps.push_back({{id}, {kNoLabel}, 0, -1});
-    rows = model.hidden(pack(steps).to(session.device), &cache);
+  std::vector<std::mt19937_64> streams;
+  if (options.sample) {
+    for (const int64_t example : examples) streams.push_back(stream(options.seed, example));
   }
-  return answers;
+  for (int64_t made = 0;; ++made) {
+    auto scores = restrict_scores(texts.logits(), options, texts.texts(), made, ends);
+    torch::Tensor chosen;
+    if (options.sample) {
+      std::vector<double> uniform;
+      for (const int64_t i : open) uniform.push_back(static_cast<double>(streams[i]() >> 11) * 0x1p-53);
+      chosen = draw(warp_scores(scores, options), uniform);
+    } else {
+      chosen = scores.argmax(-1);
+    }
+    chosen = chosen.to(torch::kCPU);
+    const int64_t* id = chosen.data_ptr<int64_t>();
+    std::vector<int64_t> kept, next, still;
+    for (size_t i = 0; i < open.size(); ++i) {
+      if (std::find(ends.begin(), ends.end(), id[i]) != ends.end()) continue;
+      answers[open[i]].push_back(id[i]);
+      if (made + 1 >= limits[open[i]]) continue;
+      kept.push_back(static_cast<int64_t>(i));
+      next.push_back(id[i]);
+      still.push_back(open[i]);
+    }
+    if (kept.empty()) return answers;
+    texts.go_on(kept, next);
+    open = std::move(still);
+  }
+}
+
+std::vector<std::vector<int64_t>> generate_batch(attach::Session& session, train::Feed& prompts,
+                                                 const std::vector<int64_t>& indices,
+                                                 const GenerationOptions& options) {
+  Model& model = *session.model;
+  std::vector<std::vector<int64_t>> texts;
+  std::vector<int64_t> limits;
+  const int64_t holds = model.facts().max_length - train::taken_positions(model);
+  for (const int64_t i : indices) {
+    texts.push_back(prompts.encoded(i).tokens);
+    limits.push_back(std::min(options.max_new_tokens, holds - static_cast<int64_t>(texts.back().size())));
+  }
+  Continuation continuation(model, session.device, prompts.batch(indices), std::move(texts),
+                            *std::max_element(limits.begin(), limits.end()));
+  const auto& ends = model.facts().end_of_sequence;
+  if (options.num_beams > 1) return beam_search(continuation, limits, ends, options);
+  return answer(continuation, indices, limits, ends, options);
 }
 
 }  // namespace
 
-int64_t choose(const torch::Tensor& logits, const GenerationOptions& options, const std::vector<int64_t>& seen,
-               torch::Generator& generator) {
-  auto scores = logits;
-  if (!seen.empty()) {
-    scores = scores.clone();
-    float* score = scores.data_ptr<float>();
-    std::vector<int64_t> once = seen;
-    std::sort(once.begin(), once.end());
-    once.erase(std::unique(once.begin(), once.end()), once.end());
-    for (const int64_t id : once) {
-      score[id] = static_cast<float>(score[id] > 0 ? score[id] / options.repetition_penalty
-                                                   : score[id] * options.repetition_penalty);
-    }
-  }
-  if (!options.sample) return scores.argmax().item<int64_t>();
-
-  scores = scores / options.temperature;
-  if (options.top_k > 0 && options.top_k < scores.numel()) {
-    const auto floor = std::get<0>(scores.topk(options.top_k))[-1];
-    scores = scores.masked_fill(scores < floor, kNever);
-  }
-  if (options.top_p < 1.0) {
-    const auto [sorted, order] = scores.sort(/*dim=*/0, /*descending=*/true);
-    const auto probabilities = sorted.softmax(0);
-    // A token is left out if those before it reach p already: the likeliest always stays.
-    const auto out = probabilities.cumsum(0) - probabilities >= options.top_p;
-    scores = scores.masked_fill(torch::zeros_like(out).scatter(0, order, out), kNever);
-  }
-  return torch::multinomial(scores.softmax(0), 1, false, generator).item<int64_t>();
-}
-
 std::vector<std::vector<int64_t>> generate(attach::Session& session, train::Feed& prompts,
                                            const GenerationOptions& options) {
+  check(options);
   const torch::NoGradGuard no_grad;
-  auto generator = at::detail::createCPUGenerator(options.seed);
-  // Prompts of about one length go together; each answer is put back in its place.
-  std::vector<int64_t> order(prompts.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
+  const int64_t holds = session.model->facts().max_length - train::taken_positions(*session.model);
+  // Prompts of about one length go together; each answer is put back in its place. A prompt that fills the model has
+  // no room for an answer.
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < prompts.size(); ++i) {
+    if (static_cast<int64_t>(prompts.encoded(i).tokens.size()) < holds) order.push_back(i);
+  }
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     return prompts.encoded(a).tokens.size() < prompts.encoded(b).tokens.size();
   });
@@ -108,7 +126,7 @@ std::vector<std::vector<int64_t>> generate(attach::Session& session, train::Feed
   for (size_t at = 0; at < order.size(); at += options.batch_size) {
     const size_t end = std::min(order.size(), at + static_cast<size_t>(options.batch_size));
     const std::vector<int64_t> indices(order.begin() + at, order.begin() + end);
-    const auto made = generate_batch(session, prompts, indices, options, generator);
+    const auto made = generate_batch(session, prompts, indices, options);
     for (size_t i = 0; i < indices.size(); ++i) answers[indices[i]] = made[i];
   }
   return answers;

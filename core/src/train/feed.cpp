@@ -11,12 +11,6 @@ namespace {
 constexpr int64_t kFeatureLimit = int64_t{1} << 30;  // bytes of front features kept by one feed
 constexpr int64_t kWhole = std::numeric_limits<int32_t>::max();  // longer than any text
 
-/// Positions that methods took: virtual tokens, and keys that count as such.
-int64_t taken_positions(Model& model) {
-  const auto sites = model.attention_sites();
-  return model.embedding_site().virtual_tokens() + (sites.empty() ? 0 : sites.front()->first_position());
-}
-
 Encoded encode(const Dataset& data, int64_t index, const Model& model, const Tokenizer& tokenizer, int64_t max_length,
                bool with_target) {
   try {
@@ -29,6 +23,11 @@ Encoded encode(const Dataset& data, int64_t index, const Model& model, const Tok
 }
 
 }  // namespace
+
+int64_t taken_positions(Model& model) {
+  const auto sites = model.attention_sites();
+  return model.embedding_site().virtual_tokens() + (sites.empty() ? 0 : sites.front()->first_position());
+}
 
 Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
            bool with_target, bool packed)

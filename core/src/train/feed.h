@@ -16,12 +16,14 @@
 
 namespace peftlab::train {
 
+/// Positions that methods took of the model's length: virtual tokens, and keys that count as such.
+int64_t taken_positions(Model& model);
+
 class Feed {
  public:
   /// Encodes every example; those of a packed data set become rows of `max_length` tokens that go on from text to text,
   /// each label the next token of its row. `with_target` false: prompts alone, to be answered, never packed. The
-  /// arguments must outlive the feed. `max_length`: 0 means what the model holds
-  /// beside the positions that methods took.
+  /// arguments must outlive the feed. `max_length`: 0 means what the model holds beside taken_positions().
   /// Throws: ConfigError if it is more than that; FormatError naming the place of an example that cannot be encoded.
   Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
        bool with_target = true, bool packed = false);
