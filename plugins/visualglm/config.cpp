@@ -190,6 +190,9 @@ Config read_config(Params& p) {
   read_fixed(p, "prefix_projection", false, "false");
   read_fixed<int64_t>(p, "quantization_bit", 0, "0 (integer weights in ChatGLM's own form are not read)");
   read_fixed(p, "quantization_embeddings", false, "false");
+  p.get_optional<Table>("quantization_config", "must be absent or null");
+  p.check(!p.given("quantization_config"), "quantization_config",
+          "must be absent: stored quantized weights are not read; give the folder of the unquantized ones");
   p.ignore({"architectures", "auto_map", "torch_dtype", "dtype", "transformers_version", "use_cache", "_name_or_path",
             "tokenizer_class", "num_image_tokens"});
   return config;
