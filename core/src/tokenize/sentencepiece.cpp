@@ -1,6 +1,9 @@
 #include "tokenize/sentencepiece.h"
 
 #include "support/files.h"
+#include "tokenize/classic_files.h"
+#include "tokenize/entry.h"
+#include "tokenize/json_tokenizer.h"
 
 #include <peftlab/error.h>
 #include <peftlab/value.h>
@@ -68,10 +71,47 @@ class SentencePiece : public Tokenizer {
   }
 
   std::string file_;
+  SentencePieceProcessor processor_;
 
  private:
-  SentencePieceProcessor processor_;
   std::vector<bool> silent_;
+};
+
+/// A sentencepiece model with what its folder says about bos and eos.
+class Framed final : public SentencePiece {
+ public:
+  explicit Framed(const fs::path& file) : SentencePiece(file) {
+    const fs::path config = file.parent_path() / "tokenizer_config.json";
+    const Value content = read_settings(config);
+    const Entry settings(content, config.string());
+    class_ = settings.text("tokenizer_class", file.filename() == "spiece.model" ? "T5Tokenizer" : "LlamaTokenizer");
+    if (class_.ends_with("Fast")) class_.resize(class_.size() - 4);
+    const bool is_llama = class_ == "LlamaTokenizer", is_t5 = class_ == "T5Tokenizer";
+    is_known_ = is_llama || is_t5 || settings.find("add_bos_token") || settings.find("add_eos_token");
+    if (settings.boolean("add_bos_token", is_llama)) add(before_, processor_.bos_id());
+    if (settings.boolean("add_eos_token", is_t5)) add(behind_, processor_.eos_id());
+  }
+
+  std::vector<int64_t> encode_with_special_tokens(const std::string& text, int64_t max_length) const override {
+    if (!is_known_) {
+      throw UnsupportedError(
+          fmt::format("{}: which special tokens \"{}\" puts around a text is not known; known are "
+                      "LlamaTokenizer and T5Tokenizer, and add_bos_token and add_eos_token in "
+                      "tokenizer_config.json",
+                      file_, class_));
+    }
+    return framed(before_, encode(text), behind_, max_length);
+  }
+
+ private:
+  /// A model without such a piece puts none there.
+  static void add(std::vector<int64_t>& side, int id) {
+    if (id >= 0) side.push_back(id);
+  }
+
+  std::string class_;
+  bool is_known_;
+  std::vector<int64_t> before_, behind_;
 };
 
 constexpr size_t kMaxBlanks = 80;
@@ -155,7 +195,7 @@ class ChatGlm final : public SentencePiece {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_sentencepiece(const fs::path& file) { return std::make_unique<SentencePiece>(file); }
+std::unique_ptr<Tokenizer> load_sentencepiece(const fs::path& file) { return std::make_unique<Framed>(file); }
 
 std::unique_ptr<Tokenizer> load_chatglm(const fs::path& file, const fs::path& config) {
   std::error_code error;

@@ -11,7 +11,12 @@
 namespace peftlab::tokenize {
 
 /// The sentencepiece model in `file` as it is: ids are the pieces' places in it.
-/// Throws: FormatError if it is none.
+///
+/// Which special tokens stand around a text, tokenizer_config.json beside it says: `add_bos_token` and `add_eos_token`,
+/// and where they are not given `tokenizer_class`. LLaMA's tokenizer puts bos in front, T5's eos behind; without a class,
+/// spiece.model is taken for T5's and any other name for LLaMA's. For other classes encode_with_special_tokens() throws
+/// UnsupportedError.
+/// Throws: FormatError if it is none, or a setting is of a wrong type.
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file);
 
 /// ChatGLM's tokenizer: `file` is its ice_text.model, `config` its tokenizer_config.json with `num_image_tokens`.

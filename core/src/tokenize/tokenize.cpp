@@ -1,5 +1,7 @@
 #include "tokenize/tokenize.h"
 
+#include "tokenize/classic_files.h"
+#include "tokenize/json_tokenizer.h"
 #include "tokenize/sentencepiece.h"
 
 #include <peftlab/error.h>
@@ -17,8 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kReadable =
-    "what can be read is a sentencepiece model: ice_text.model (ChatGLM), tokenizer.model, spiece.model or another "
-    "*.model";
+    "what can be read is tokenizer.json, vocab.txt, vocab.json with merges.txt, or a sentencepiece model: "
+    "ice_text.model "
+    "(ChatGLM), tokenizer.model, spiece.model or another *.model";
 
 /// Names of the files in `folder`, sorted.
 std::vector<std::string> file_names(const fs::path& folder) {
@@ -42,6 +45,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
   if (there("ice_text.model")) {
     return load_chatglm(model_folder / "ice_text.model", model_folder / "tokenizer_config.json");
   }
+  if (there("tokenizer.json")) return load_tokenizer_json(model_folder / "tokenizer.json");
   for (const char* name : {"tokenizer.model", "spiece.model"}) {
     if (there(name)) return load_sentencepiece(model_folder / name);
   }
@@ -58,6 +62,11 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
     throw FormatError(
         fmt::format("{}: holds several sentencepiece models ({}): which is the tokenizer's cannot be told",
                     model_folder.string(), fmt::join(models, ", ")));
+  }
+  if (there("vocab.txt"))
+    return make_json_tokenizer(read_vocab_txt(model_folder), (model_folder / "vocab.txt").string());
+  if (there("vocab.json") && there("merges.txt")) {
+    return make_json_tokenizer(read_vocab_and_merges(model_folder), (model_folder / "vocab.json").string());
   }
   if (there("sentencepiece.bpe.model")) others.push_back("sentencepiece.bpe.model");
   if (others.empty()) {

@@ -170,12 +170,28 @@ TEST_F(TokenizeTest, PlainSentencepieceChangesNothing) {
   }
 }
 
+TEST_F(TokenizeTest, SentencepieceFramesTextsAsItsFolderSays) {
+  write("tokenizer.model", model_of(chatglm_pieces()));
+  const auto ids = [&](int64_t max_length = 0) {
+    return load_tokenizer(folder_)->encode_with_special_tokens("red ball", max_length);
+  };
+  EXPECT_EQ(ids(), (Ids{1, k_Red, k_Ball}));  // as LLaMA: bos
+  EXPECT_EQ(ids(2), (Ids{1, k_Red}));
+  write("tokenizer_config.json", R"({"add_bos_token": false, "add_eos_token": true})");
+  EXPECT_EQ(ids(), (Ids{k_Red, k_Ball, 2}));
+  write("tokenizer_config.json", R"({"tokenizer_class": "T5TokenizerFast"})");
+  EXPECT_EQ(ids(), (Ids{k_Red, k_Ball, 2}));
+  write("tokenizer_config.json", R"({"tokenizer_class": "AlbertTokenizer"})");
+  EXPECT_EQ(load_tokenizer(folder_)->encode("red ball"), (Ids{k_Red, k_Ball}));
+  EXPECT_THROW(ids(), UnsupportedError);
+}
+
 TEST_F(TokenizeTest, RefusalsNameWhatWasFoundAndWhatIsRead) {
   using ::testing::HasSubstr;
   EXPECT_THAT(refusal(), HasSubstr("holds no tokenizer; what can be read is"));
-  write("tokenizer.json", "{}");
-  write("vocab.txt", "");
-  EXPECT_THAT(refusal(), HasSubstr("(tokenizer.json, vocab.txt) are of a kind that cannot be read"));
+  write("vocab.json", "{}");
+  write("tokenizer.pkl", "");
+  EXPECT_THAT(refusal(), HasSubstr("(tokenizer.pkl, vocab.json) are of a kind that cannot be read"));
   write("sentencepiece.bpe.model", model_of(chatglm_pieces()));
   EXPECT_THAT(refusal(), HasSubstr("sentencepiece.bpe.model) are of a kind"));
   write("one.model", model_of(chatglm_pieces()));
