@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <sstream>
 
+#include <unistd.h>
+
 namespace peftlab::cli {
 namespace {
 
@@ -82,6 +84,8 @@ CommandLine& CommandLine::store_option(std::filesystem::path* target) {
   return plain_option("store", &store_text_, "DIR",
                       "the experiment store; by default what PEFTLAB_STORE says, or ./peftlab.store");
 }
+
+report::Format table_or_json() { return isatty(STDOUT_FILENO) ? report::Format::table : report::Format::json; }
 
 CommandLine& CommandLine::format_option(report::Format* target) {
   format_ = target;

@@ -16,6 +16,10 @@
 
 namespace peftlab::cli {
 
+/// A table for eyes, JSON for programs: what is written where no --format is given and standard output is a terminal, or
+/// is not.
+report::Format table_or_json();
+
 /// A command line being described, then read. Targets keep what they hold where an option is not given; what they hold
 /// is shown as the default. Long options only (and those declared as "name,n"), never abbreviated; `--` ends options.
 class CommandLine {

@@ -19,12 +19,12 @@ using store::Rows;
 constexpr int kPluginRefused = 4;
 
 int list(const Words& words) {
-  Format format = Format::table;
+  Format format = table_or_json();
   CommandLine line(
       "plugins list",
       "Lists the plugins: those beside the program, then those in the folders of PEFTLAB_PLUGIN_PATH. Libraries\n"
       "that were refused are rows of the table with the reason; in the other formats they are told on\n"
-      "standard error.",
+      "standard error. A table on a terminal, a JSON list of objects elsewhere.",
       "peftlab plugins\npeftlab plugins --format json");
   line.format_option(&format);
   if (!line.parse(words)) return 0;

@@ -165,8 +165,11 @@ int predict_command(const Words& words) {
   for (int64_t i = 0; i < judge.size(); ++i) {
     const std::string picture =
         line.given("image") ? fmt::format("\"image_path\": {}, ", report::json_string(question.image)) : "";
-    print(fmt::format("{{{}\"prompt\": {}, \"prediction\": {}}}\n", picture,
-                      report::json_string(dataset->example(i).prompt), report::json_string(predictions[i])));
+    const Example example = dataset->example(i);
+    const bool is_text = example.prompt.empty() && judge.classifies();
+    print(fmt::format("{{{}\"{}\": {}, \"prediction\": {}}}\n", picture, is_text ? "text" : "prompt",
+                      report::json_string(is_text ? example.target : example.prompt),
+                      report::json_string(predictions[i])));
   }
   return 0;
 }

@@ -33,16 +33,25 @@ ModelJudge::ModelJudge(attach::Session& session, const Dataset& data, const Judg
       data_(data),
       options_(options),
       prompts_(data, *session.model, *session.tokenizer, options.max_length, session.device, /*with_target=*/false),
-      choices_(data.choices()) {
-  const auto& labels = session.model->facts().labels;
-  for (int64_t i = 0; i < data.size(); ++i) {
-    const Example example = data.example(i);
-    if (!labels.empty()) {
-      references_.push_back({labels[class_number(example.label, labels)]});
-    } else {
+      choices_(data.choices()) {}
+
+// Not before they are asked for: answers can be given to examples without a label.
+const std::vector<std::vector<std::optional<std::string>>>& ModelJudge::references() const {
+  if (!references_.empty()) return references_;
+  const auto& labels = session_.model->facts().labels;
+  for (int64_t i = 0; i < data_.size(); ++i) {
+    const Example example = data_.example(i);
+    if (labels.empty()) {
       references_.push_back({choices_.empty() ? example.target : example.label});
+      continue;
+    }
+    try {
+      references_.push_back({labels[class_number(example.label, labels)]});
+    } catch (const FormatError& error) {
+      throw FormatError(data_.place(i) + ": " + error.what());
     }
   }
+  return references_;
 }
 
 const std::vector<std::string>& ModelJudge::predictions() {
@@ -70,7 +79,8 @@ std::vector<std::string> ModelJudge::classify() {
       rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
     }
     const auto hidden = session_.model->hidden(batch);
-    const auto logits = session_.model->head(hidden.index_select(0, torch::tensor(rows, torch::kInt64).to(session_.device)));
+    const auto logits =
+        session_.model->head(hidden.index_select(0, torch::tensor(rows, torch::kInt64).to(session_.device)));
     const auto classes = logits.argmax(-1).to(torch::kCPU);
     for (size_t i = 0; i < indices.size(); ++i) named.push_back(labels.at(classes.data_ptr<int64_t>()[i]));
   }
@@ -86,9 +96,8 @@ std::vector<std::string> ModelJudge::choose_likeliest() {
   std::vector<std::string> named;
   for (int64_t i = 0; i < size(); ++i) {
     const auto first = likely.begin() + i * static_cast<int64_t>(choices_.size());
-    const auto best = std::max_element(first, first + static_cast<int64_t>(choices_.size()), [](auto& a, auto& b) {
-      return a.log_probability < b.log_probability;
-    });
+    const auto best = std::max_element(first, first + static_cast<int64_t>(choices_.size()),
+                                       [](auto& a, auto& b) { return a.log_probability < b.log_probability; });
     named.push_back(choices_[best - first].label);
   }
   return named;
@@ -177,8 +186,9 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
       rows.push_back(answer_rows.slice(0, batch.layout.offsets[s], batch.layout.offsets[s + 1] - 1));
       labels.insert(labels.end(), answers[i].begin(), answers[i].end());
     }
-    const auto losses = train::losses_of_rows(model, torch::cat(rows), torch::tensor(labels, torch::kInt64).to(session_.device))
-                            .to(torch::kCPU, torch::kFloat64);
+    const auto losses =
+        train::losses_of_rows(model, torch::cat(rows), torch::tensor(labels, torch::kInt64).to(session_.device))
+            .to(torch::kCPU, torch::kFloat64);
     const double* next = losses.data_ptr<double>();
     for (size_t i = at; i < end; ++i) {
       const auto tokens = static_cast<int64_t>(answers[i].size());

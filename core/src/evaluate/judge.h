@@ -30,7 +30,8 @@ class ModelJudge final : public Judged {
   ModelJudge(attach::Session& session, const Dataset& data, const JudgeOptions& options);
 
   int64_t size() const override { return data_.size(); }
-  const std::vector<std::vector<std::optional<std::string>>>& references() const override { return references_; }
+  /// Throws: FormatError naming the place of an example whose label is none of a classifier's.
+  const std::vector<std::vector<std::optional<std::string>>>& references() const override;
   const std::vector<std::string>& predictions() override;
   std::vector<Likelihood> likelihoods(const std::vector<Candidate>& candidates) override;
   double mean_loss() override { return loss().value; }
@@ -54,7 +55,7 @@ class ModelJudge final : public Judged {
   JudgeOptions options_;
   train::Feed prompts_;
   std::vector<Choice> choices_;
-  std::vector<std::vector<std::optional<std::string>>> references_;
+  mutable std::vector<std::vector<std::optional<std::string>>> references_;  ///< once they were asked for
   std::optional<std::vector<std::string>> predictions_;
   std::optional<Score> loss_;
 };
