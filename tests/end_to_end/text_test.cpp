@@ -141,6 +141,30 @@ TEST(Texts, ACausalModelAnswersFoldersOfTransformersAsTheyAre) {
   }
 }
 
+TEST(Texts, ClassesAreAskedForInWordsWithExamplesOrWithout) {
+  struct Asked {
+    const char *model, *prompt, *words, *shots;
+  };
+  for (const Asked& asked : {Asked{"causal_models/gpt2", "{text} is", R"({"barks": " a", "purrs": " the"})", "0"},
+                             Asked{"causal_models/llama", "{text} is", R"({"barks": " a", "purrs": " the"})", "1"},
+                             Asked{"bert/bert_masked", "{text} [MASK]", R"({"barks": "dog", "purrs": "cat"})", "0"}}) {
+    SCOPED_TRACE(asked.model);
+    const Said said = compared().peftlab({"eval", "--model", oracle(asked.model), "--data", "test_text.csv", "--train",
+                                          "train_text.csv", "--data-set", std::string("template=") + asked.prompt,
+                                          "--data-set", std::string("verbalizer=") + asked.words, "--data-set",
+                                          std::string("shots=") + asked.shots});
+    ASSERT_EQ(said.exit_code, 0) << said.err;
+    const Value scores = parse_json(said.out, "eval");
+    ASSERT_EQ(scores.get_if<List>()->size(), 2u);
+    EXPECT_EQ(*scores.get_if<List>()->at(1).find("metric"), Value("accuracy"));
+    const double accuracy = *scores.get_if<List>()->at(1).find("value")->get_if<double>();
+    EXPECT_TRUE(0.0 <= accuracy && accuracy <= 1.0);
+  }
+  const Said without = compared().peftlab({"eval", "--model", oracle("causal_models/gpt2"), "--data", "test_text.csv"});
+  EXPECT_NE(without.exit_code, 0);
+  EXPECT_THAT(without.err, HasSubstr("template"));
+}
+
 TEST(Texts, WhatCannotBeComputedIsRefusedByName) {
   fs::create_directories(compared().folder / "yarn");
   for (const auto& entry : fs::directory_iterator(oracle("causal_models/llama"))) {
