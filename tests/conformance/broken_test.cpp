@@ -35,6 +35,9 @@ enum class Defect {
   answers_in_float32,
   mixes_sequences,
   forgets_the_past,
+  works_where_it_should_refuse,
+  refuses_for_another_reason,
+  trains_what_it_refuses,
 };
 
 /// y = W x + b + B (A x) at one site, with at most one thing wrong.
@@ -48,6 +51,8 @@ class Suspect final : public Method {
   }
 
   void attach(Model& model, const Tokenizer&) override {
+    if (defect_ == Defect::trains_what_it_refuses) model.train_parameters({"transformer.final_layernorm.bias"});
+    if (defect_ >= Defect::refuses_for_another_reason) throw UnsupportedError("it is Monday");
     Linear* site = model.linear_sites({"dense"}).front();
     site_ = site;
     if (defect_ == Defect::unseeded) torch::manual_seed(++made_);
@@ -133,6 +138,9 @@ testing::MethodCase suspect(Defect defect) {
   testing::MethodCase made = make_case({"none", "default", {}}, "toy");
   made.method = [defect](Params& params) { return std::make_shared<Suspect>(params, defect); };
   made.parameters = 2 * (16 + 16);  // the first `dense` is 16 to 16
+  if (defect >= Defect::works_where_it_should_refuse) {
+    made.refusal = defect == Defect::trains_what_it_refuses ? "Monday" : "no classes";
+  }
   return made;
 }
 
@@ -173,6 +181,9 @@ const Breach kBreaches[] = {
     {Defect::answers_in_float32, testing::law_types_and_shapes, "dtype"},
     {Defect::mixes_sequences, testing::law_types_and_shapes, "alone differs from itself in a batch"},
     {Defect::forgets_the_past, testing::law_cache, "fed through the cache is off"},
+    {Defect::works_where_it_should_refuse, testing::law_start, "took a model that it is said to refuse"},
+    {Defect::refuses_for_another_reason, testing::law_merge, "does not say `no classes`: it is Monday"},
+    {Defect::trains_what_it_refuses, testing::law_cache, "refused the model, but changed it"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Laws, Breaches, ::testing::ValuesIn(kBreaches),

@@ -7,6 +7,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -72,6 +73,14 @@ void give_visualglm(testing::MethodCase& made) {
 }  // namespace
 
 std::vector<Variation> variations() {
+  // What a plugin's defaults still need on the models here, and the first values that no seed decides.
+  const Table ia3 = {{"targets", std::vector<std::string>{"query_key_value", "mlp.dense_4h_to_h"}},
+                     {"feedforward", std::vector<std::string>{"mlp.dense_4h_to_h"}}};
+  static const std::map<std::string, Variation> defaults = {
+      {"ia3", {"ia3", "default", ia3, /*seeded=*/false}},
+      {"vera", {"vera", "default", {}, /*seeded=*/false}},
+      {"head", {"head", "default", {}, /*seeded=*/false, "`labels` under [model]"}},
+  };
   static const std::vector<Variation> more = {
       {"lora",
        "all_linear_dropout",
@@ -92,9 +101,27 @@ std::vector<Variation> variations() {
       {"prefix", "narrow", {{"hidden", 5}, {"tokens", 1}}},
       {"prompt", "vocabulary", {{"init", "vocabulary"}, {"tokens", 3}}},
       {"prompt", "text", {{"init", "text"}, {"text", "abc"}, {"tokens", 4}}, /*seeded=*/false},
+      {"ia3",
+       "pattern",
+       {{"targets", std::vector<std::string>{R"(transformer\..*)"}},
+        {"feedforward", std::vector<std::string>{R"(.*dense)"}}},
+       /*seeded=*/false},
+      {"ia3",
+       "outputs",
+       {{"targets", std::vector<std::string>{"all-linear"}}, {"feedforward", List()}},
+       /*seeded=*/false},
+      {"bitfit", "queries", {{"targets", std::vector<std::string>{"query_key_value", "dense_h_to_4h"}}}},
+      {"layernorm", "some", {{"targets", std::vector<std::string>{"input_layernorm", "transformer.final_layernorm"}}}},
+      {"vera",
+       "all_linear_dropout",
+       {{"targets", std::vector<std::string>{"all-linear"}}, {"rank", 5}, {"dropout", 0.2}, {"d_initial", -1.0}}},
+      {"vera", "unsaved", {{"projection_seed", 3}, {"save_projection", false}, {"rank", 300}}, /*seeded=*/false},
   };
   std::vector<Variation> all;
-  for (const std::string& name : plugins().names(Kind::method)) all.push_back({name, "default", {}});
+  for (const std::string& name : plugins().names(Kind::method)) {
+    const auto own = defaults.find(name);
+    all.push_back(own == defaults.end() ? Variation{name, "default", {}} : own->second);
+  }
   for (const Variation& variation : more) {
     if (plugins().find_if(Kind::method, variation.plugin)) all.push_back(variation);
   }
@@ -148,6 +175,36 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
     return p * w + (w * h + h) + (h * out + out);
   }
   if (variation.plugin == "prompt") return integer("tokens", 20) * facts.hidden;
+  if (variation.plugin == "ia3") {
+    const auto targets = params.get("targets", std::vector<std::string>(), "");
+    for (const Linear* site : model.linear_sites(targets)) {
+      // At their input: the second feed-forward maps by default, the maps after the attentions by the pattern.
+      const bool at_input = (variation.label == "default" && site->name.ends_with(".dense_4h_to_h")) ||
+                            (variation.label == "pattern" && site->name.ends_with(".dense"));
+      count += at_input ? site->in : site->out;
+    }
+    return count;
+  }
+  if (variation.plugin == "bitfit" || variation.plugin == "layernorm") {
+    const auto targets = params.get("targets", std::vector<std::string>(), "");
+    for (const auto& item : model.named_parameters()) {
+      const std::string& name = item.key();
+      const std::string module = "." + name.substr(0, name.rfind('.'));
+      const bool chosen = targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const std::string& end) {
+                            return module.ends_with("." + end);
+                          });
+      const bool norm = module.ends_with("layernorm") || module.ends_with("ln_vision");
+      const bool kind = variation.plugin == "bitfit" ? name.ends_with(".bias") : norm;
+      if (chosen && kind) count += item.value().numel();
+    }
+    return count;
+  }
+  if (variation.plugin == "vera") {
+    for (const Linear* site : model.linear_sites(params.get("targets", model.default_lora_targets(), ""))) {
+      count += integer("rank", 256) + site->out;
+    }
+    return count;
+  }
   return std::nullopt;
 }
 
@@ -156,6 +213,7 @@ testing::MethodCase make_case(const Variation& variation, const std::string& mod
   made.method = [name = variation.plugin](Params& params) { return plugins().make_method(name, params); };
   made.options = variation.options;
   made.seeded = variation.seeded;
+  made.refusal = variation.refusal;
   made.tokenizer = std::make_shared<testing::ToyTokenizer>();
   if (model == "toy") {
     give_toy(made);

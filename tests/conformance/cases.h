@@ -17,6 +17,7 @@ struct Variation {
   std::string label;  ///< letters, digits and underscores
   Table options;
   bool seeded = true;
+  std::string refusal = {};  ///< as in MethodCase
 };
 
 /// Every method plugin that was built, once with its defaults and then with the options that change what it computes.

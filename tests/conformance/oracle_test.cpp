@@ -49,6 +49,9 @@ class Oracle : public ::testing::TestWithParam<Sample> {
     const torch::NoGradGuard no_grad;
     // Row i of the embeddings is full of i, as in the files.
     model->embedding_table().copy_(torch::arange(32).unsqueeze(1).expand({-1, 16}));
+    // The norms there are fresh.
+    auto parameters = model->named_parameters();
+    for (const std::string& norm : model->norm_parameters()) parameters[norm].fill_(norm.ends_with("weight") ? 1 : 0);
     model->to(GetParam().type);
     model->freeze();
     return model;
@@ -110,6 +113,25 @@ INSTANTIATE_TEST_SUITE_P(
         Sample{"lora", "lora", {{"rank", 4}, {"alpha", 32}, {"dropout", 0.1}, {"targets", kTwo}}},
         Sample{"lora_bf16", "lora", {{"rank", 4}, {"targets", std::vector<std::string>{"dense"}}}, torch::kBFloat16},
         Sample{"rslora", "lora", {{"rank", 2}, {"rslora", true}, {"targets", kPattern}}},
+        Sample{"ia3", "ia3", {{"targets", kTwo}, {"feedforward", std::vector<std::string>{"dense_4h_to_h"}}}},
+        Sample{"ia3_pattern",
+               "ia3",
+               {{"targets", std::vector<std::string>{R"(.*\.1\.(attention|mlp)\..*)"}},
+                {"feedforward", std::vector<std::string>{R"(.*\.mlp\..*)"}}},
+               torch::kBFloat16},
+        Sample{"layernorm", "layernorm", {{"targets", std::vector<std::string>{"input_layernorm", "final_layernorm"}}}},
+        Sample{"layernorm_bf16",
+               "layernorm",
+               {{"targets", std::vector<std::string>{R"(.*\.1\..*norm)"}}},
+               torch::kBFloat16},
+        Sample{"vera", "vera", {{"rank", 4}, {"dropout", 0.1}, {"targets", kTwo}}},
+        Sample{"vera_unsaved",
+               "vera",
+               {{"rank", 3},
+                {"d_initial", 0.25},
+                {"projection_seed", 7},
+                {"save_projection", false},
+                {"targets", std::vector<std::string>{R"(.*\.0\.mlp\..*)"}}}},
         Sample{"prefix", "prefix", {{"tokens", 3}}},
         Sample{"prefix_flat", "prefix", {{"tokens", 3}, {"projection", false}}, torch::kFloat32, 1},
         Sample{"prompt", "prompt", {{"tokens", 3}}},

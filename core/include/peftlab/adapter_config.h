@@ -7,6 +7,7 @@
 
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 namespace peftlab {
 
@@ -44,5 +45,13 @@ class PEFTLAB_API AdapterConfig {
 
 /// The fields that every adapter_config.json of peft 0.21 begins with, for an adapter of a causal language model.
 PEFTLAB_API Table peft_config(const std::string& peft_type);
+
+/// Targets of select_names() as peft writes `target_modules`: a pattern as a string; otherwise the names, sorted and
+/// each once. "all-linear" becomes `chosen`, the names it meant, as peft leaves out heads.
+PEFTLAB_API Value names_for_peft(const std::vector<std::string>& targets, const std::vector<std::string>& chosen);
+
+/// The other way: the targets that mean what peft means by `names`, what `key` of an adapter_config.json holds.
+/// Throws: FormatError unless it is a string or a list of strings.
+PEFTLAB_API std::vector<std::string> names_from_peft(const Value& names, const std::string& key);
 
 }  // namespace peftlab

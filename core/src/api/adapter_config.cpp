@@ -2,6 +2,8 @@
 
 #include <peftlab/error.h>
 
+#include <algorithm>
+
 namespace peftlab {
 namespace {
 
@@ -13,6 +15,11 @@ bool asks_for_nothing(const Value& value) {
   if (const auto* l = value.get_if<List>()) return l->empty();
   if (const auto* t = value.get_if<Table>()) return t->empty();
   return false;
+}
+
+/// Whether select_names() takes the targets as a regular expression.
+bool is_pattern(const std::vector<std::string>& targets) {
+  return targets.size() == 1 && targets[0].find_first_of("^$*+?()[]{}|\\") != std::string::npos;
 }
 
 template <typename T>
@@ -80,6 +87,35 @@ Table peft_config(const std::string& peft_type) {
           {"revision", Value()},
           {"inference_mode", true},
           {"base_model_name_or_path", Value()}};
+}
+
+Value names_for_peft(const std::vector<std::string>& targets, const std::vector<std::string>& chosen) {
+  if (is_pattern(targets)) return targets.front();
+  const bool all = std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
+  std::vector<std::string> names = all ? chosen : targets;
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+std::vector<std::string> names_from_peft(const Value& names, const std::string& key) {
+  if (const auto* one = names.get_if<std::string>()) {
+    // peft takes a string as a pattern for the whole name even where it holds no special character.
+    return {*one == "all-linear" || is_pattern({*one}) ? *one : "(" + *one + ")"};
+  }
+  const auto* several = names.get_if<List>();
+  if (!several) {
+    throw FormatError("adapter_config.json: `" + key + "` is " + to_json(names) + ", wanted a list of names");
+  }
+  std::vector<std::string> targets;
+  for (const Value& name : *several) {
+    const auto* text = name.get_if<std::string>();
+    if (!text) throw FormatError("adapter_config.json: `" + key + "` holds " + to_json(name) + ", wanted names");
+    targets.push_back(*text);
+  }
+  // A list is never a pattern in peft. The same name twice is one target here, and no pattern either.
+  if (is_pattern(targets)) targets.push_back(targets[0]);
+  return targets;
 }
 
 }  // namespace peftlab

@@ -160,6 +160,10 @@ void attach_adapter(Session& session, const fs::path& folder, const registry::Re
     attach_methods(session, {{plugin->name, options}}, 0, registry);
     session.methods.back().method->load(*session.model, adapter.files);
     if (!adapter.files.head.empty()) copy_tensors(adapter.files.head, head_of(*session.model), "the adapter's head");
+    const bool holds_any = !adapter.files.tensors.empty() || !adapter.files.extra.empty() || !adapter.files.head.empty();
+    if (!holds_any && !session.trained().empty()) {
+      throw FormatError("holds no tensors, but an adapter of type `" + kind + "` trains some");
+    }
   } catch (const FormatError& error) {
     throw FormatError(folder.string() + ": " + error.what());
   } catch (const ConfigError& error) {

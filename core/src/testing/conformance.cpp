@@ -145,6 +145,40 @@ Violations guarded(Body body) {
   return found;
 }
 
+/// attach() must throw UnsupportedError with the words of `refusal`, and leave the model as it was.
+void check_refusal(const MethodCase& given, Violations& found) {
+  const auto model = given.model();
+  model->freeze();
+  model->eval();
+  const torch::Tensor before = outputs(*model, batch_of(given));
+  Params params(given.options, "the method");
+  const auto method = given.method(params);
+  params.finish();
+  try {
+    method->attach(*model, *given.tokenizer);
+    found.push_back(text("attach() took a model that it is said to refuse for `", given.refusal, "`"));
+  } catch (const UnsupportedError& error) {
+    if (std::string(error.what()).find(given.refusal) == std::string::npos) {
+      found.push_back(text("the refusal of attach() does not say `", given.refusal, "`: ", error.what()));
+    }
+  }
+  if (!model->trained_parameters().empty() || !same(outputs(*model, batch_of(given)), before)) {
+    found.push_back("attach() refused the model, but changed it");
+  }
+}
+
+/// guarded(), for a law that needs the method on the model: where the method cannot work on it, its refusal is judged.
+template <typename Body>
+Violations on_model(const MethodCase& given, Body body) {
+  return guarded([&](Violations& found) {
+    if (given.refusal.empty()) {
+      body(found);
+    } else {
+      check_refusal(given, found);
+    }
+  });
+}
+
 /// load() of `files` must throw FormatError naming `name`, and leave the outputs as they are.
 void expect_refusal(const MethodCase& given, Bench& bench, const AdapterFiles& files, const std::string& what,
                     const std::string& name, Violations& found) {
@@ -208,7 +242,7 @@ Violations law_unknown_option(const MethodCase& given) {
 }
 
 Violations law_start(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
       const Batch batch = batch_of(given, type);
       auto base = given.model();
@@ -226,7 +260,7 @@ Violations law_start(const MethodCase& given) {
 }
 
 Violations law_gradients(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     Bench bench(given, given.options, 1);
     TensorMap frozen;
     for (const auto& [name, tensor] : all_parameters(*bench.model)) {
@@ -254,7 +288,7 @@ Violations law_gradients(const MethodCase& given) {
 }
 
 Violations law_learns(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     Bench bench(given, given.options, 1);
     const bool trains = !bench.trained().empty();
     const std::vector<double> losses = train(bench, given, 31);
@@ -268,7 +302,7 @@ Violations law_learns(const MethodCase& given) {
 }
 
 Violations law_round_trip(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     Bench trained(given, given.options, 1);
     train(trained, given, 3);
     const Batch batch = batch_of(given);
@@ -319,7 +353,7 @@ Violations law_round_trip(const MethodCase& given) {
 }
 
 Violations law_merge(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     Bench bench(given, given.options, 1);
     train(bench, given, 3);
     const Batch batch = batch_of(given);
@@ -340,7 +374,7 @@ Violations law_merge(const MethodCase& given) {
 }
 
 Violations law_seeds(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     const auto losses = [&](uint64_t seed) {
       Bench bench(given, given.options, seed);
       return train(bench, given, 3);
@@ -355,7 +389,7 @@ Violations law_seeds(const MethodCase& given) {
 }
 
 Violations law_parameter_count(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     if (!given.parameters) return;
     Bench bench(given, given.options, 1);
     int64_t count = 0;
@@ -366,7 +400,7 @@ Violations law_parameter_count(const MethodCase& given) {
 }
 
 Violations law_types_and_shapes(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
       Bench bench(given, given.options, 1, type);
       train(bench, given, 2);  // away from a start at which it may do nothing
@@ -427,7 +461,7 @@ Violations law_types_and_shapes(const MethodCase& given) {
 }
 
 Violations law_cache(const MethodCase& given) {
-  return guarded([&](Violations& found) {
+  return on_model(given, [&](Violations& found) {
     Bench bench(given, given.options, 1);
     train(bench, given, 2);
     const torch::NoGradGuard no_grad;

@@ -15,9 +15,15 @@ from pathlib import Path
 
 import adapters
 import torch
-from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import (
+    IA3Config, LNTuningConfig, LoraConfig, PrefixTuningConfig, PromptTuningConfig, VeraConfig, get_peft_model,
+    get_peft_model_state_dict,
+)
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel, LlamaConfig,
+    LlamaForCausalLM,
+)
 
 HERE = Path(__file__).parent
 SEED = 5
@@ -41,17 +47,20 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
     def __init__(self):
         super().__init__()
+        self.input_layernorm = nn.LayerNorm(HIDDEN)
         self.attention = Attention()
+        self.post_attention_layernorm = nn.LayerNorm(HIDDEN)
         self.mlp = Mlp()
 
 
 class Toy(nn.Module):
-    """The linear maps of the toy model, under their names. It is never run."""
+    """The linear maps and norms of the toy model, under their names. It is never run."""
 
     def __init__(self):
         super().__init__()
         self.transformer = nn.Module()
         self.transformer.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+        self.transformer.final_layernorm = nn.LayerNorm(HIDDEN)
 
     def prepare_inputs_for_generation(self):
         raise NotImplementedError
@@ -85,12 +94,28 @@ def write_adapters(folder, config):
     tidy(folder)
 
 
+def default_targets():
+    """Names and shapes of what is saved where no targets are given, by model folder and method."""
+    chosen = {}
+    for name in ("causal_models/gpt2", "causal_models/llama", "causal_models/mistral", "causal_models/qwen2",
+                 "bert/bert_class", "bert/roberta_class"):
+        config = AutoConfig.from_pretrained(HERE.parent / name)
+        make = AutoModelForSequenceClassification if name.endswith("_class") else AutoModelForCausalLM
+        # peft has no norms for BERT and RoBERTa.
+        norms = {} if name.startswith("bert/") else {"layernorm": LNTuningConfig()}
+        for method, its in {"ia3": IA3Config(), "vera": VeraConfig(r=4), **norms}.items():
+            saved = get_peft_model_state_dict(get_peft_model(make.from_config(config), its))
+            chosen.setdefault(name, {})[method] = {key: list(value.shape) for key, value in saved.items()}
+    return chosen
+
+
 def tidy(folder):
-    """target_modules is a set there, in another order every time."""
+    """Names of modules are sets there, in another order every time."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())
-    if isinstance(config.get("target_modules"), list):
-        config["target_modules"].sort()
+    for key in ("target_modules", "feedforward_modules"):
+        if isinstance(config.get(key), list):
+            config[key].sort()
     path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
@@ -101,6 +126,16 @@ def write_all(to):
     write_peft(to / "lora", Toy(), LoraConfig(r=4, lora_alpha=32, lora_dropout=0.1, target_modules=two, **causal))
     write_peft(to / "lora_bf16", Toy().to(torch.bfloat16), LoraConfig(r=4, target_modules=["dense"], **causal))
     write_peft(to / "rslora", Toy(), LoraConfig(r=2, use_rslora=True, target_modules=r".*\.1\.mlp\..*", **causal))
+    write_peft(to / "ia3", Toy(), IA3Config(target_modules=two, feedforward_modules=["dense_4h_to_h"], **causal))
+    pattern = {"target_modules": r".*\.1\.(attention|mlp)\..*", "feedforward_modules": r".*\.mlp\..*"}
+    write_peft(to / "ia3_pattern", Toy().to(torch.bfloat16), IA3Config(**pattern, **causal))
+    norms = ["input_layernorm", "final_layernorm"]
+    write_peft(to / "layernorm", Toy(), LNTuningConfig(target_modules=norms, **causal))
+    norms = r".*\.1\..*norm"
+    write_peft(to / "layernorm_bf16", Toy().to(torch.bfloat16), LNTuningConfig(target_modules=norms, **causal))
+    write_peft(to / "vera", Toy(), VeraConfig(r=4, vera_dropout=0.1, target_modules=two, **causal))
+    own = {"projection_prng_key": 7, "d_initial": 0.25, "save_projection": False}
+    write_peft(to / "vera_unsaved", Toy(), VeraConfig(r=3, target_modules=r".*\.0\.mlp\..*", **own, **causal))
     write_peft(to / "prefix", llama(), PrefixTuningConfig(prefix_projection=True, **prefix))
     write_peft(to / "prefix_flat", llama(kv_heads=1), PrefixTuningConfig(**prefix))
     write_peft(to / "prompt", llama(), PromptTuningConfig(**prefix))
@@ -108,12 +143,15 @@ def write_all(to):
     write_adapters(to / "adapter", "double_seq_bn")
     houlsby = adapters.DoubleSeqBnConfig(init_weights="houlsby", reduction_factor=4, non_linearity="relu")
     write_adapters(to / "adapter_houlsby", houlsby)
+    (to / "defaults.json").write_text(json.dumps(default_targets(), indent=1, sort_keys=True) + "\n")
     names = ["torch", "peft", "adapters", "transformers", "safetensors"]
     (to / "versions.txt").write_text("".join(f"{name} {version(name)}\n" for name in names))
 
 
 def files(folder):
-    return {path.relative_to(folder) for kind in ("json", "safetensors", "txt") for path in folder.rglob("*." + kind)}
+    """What this makes; curves.json is of make_curves.py."""
+    found = (path for kind in ("json", "safetensors", "txt") for path in folder.rglob("*." + kind))
+    return {path.relative_to(folder) for path in found if path.name != "curves.json"}
 
 
 def main():

@@ -30,6 +30,9 @@ struct MethodCase {
   double learning_rate = 1e-2;        ///< of Adam, for the laws that train
   bool seeded = true;                 ///< false where these options leave nothing to chance
   std::optional<int64_t> parameters;  ///< what the method's formula says is trained, for law 9
+  /// Set where the model lacks what the method needs (classes, for a method that trains their head): words that the
+  /// UnsupportedError of attach() must hold. Laws 3 to 11 then ask for that refusal, and that it changes nothing.
+  std::string refusal;
 };
 
 using Violations = std::vector<std::string>;
