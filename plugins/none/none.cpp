@@ -18,7 +18,11 @@ class None final : public Method {
   /// There is nothing to fold.
   void merge(Model&) override {}
 
-  AdapterFiles save(Model&) const override { return {{{"peft_type", "NONE"}}, {}, {}}; }
+  AdapterFiles save(Model&) const override {
+    AdapterFiles files;
+    files.config = {{"peft_type", "NONE"}};
+    return files;
+  }
 
   void load(Model&, const AdapterFiles& files) override {
     copy_tensors(files.tensors, {}, "an adapter of plugin none");

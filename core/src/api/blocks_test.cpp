@@ -63,12 +63,24 @@ std::vector<float> means(const AttentionSite& site, const AttendOptions& options
   return {out.data_ptr<float>(), out.data_ptr<float>() + 4};
 }
 
+AttendOptions reaching(int64_t window) {
+  AttendOptions options;
+  options.window = window;
+  return options;
+}
+
+AttendOptions scaled(double scale) {
+  AttendOptions options;
+  options.scale = scale;
+  return options;
+}
+
 KeyValue sixteen() { return {torch::zeros({1, 1, 1}), torch::full({1, 1, 1}, 16.0f)}; }
 
 TEST(Attention, AWindowReachesSoFarBack) {
   AttentionSite site(1, 1, 1);
   EXPECT_THAT(means(site, {}), Pointwise(FloatEq(), {1.0f, 1.5f, 7.0f / 3.0f, 3.75f}));
-  EXPECT_THAT(means(site, {.window = 2}), Pointwise(FloatEq(), {1.0f, 1.5f, 3.0f, 6.0f}));
+  EXPECT_THAT(means(site, reaching(2)), Pointwise(FloatEq(), {1.0f, 1.5f, 3.0f, 6.0f}));
 }
 
 TEST(Attention, AWindowLeavesBehindOnlyWhatTakesPositions) {
@@ -77,8 +89,8 @@ TEST(Attention, AWindowLeavesBehindOnlyWhatTakesPositions) {
   placed.prepend(sixteen, 1, /*take_positions=*/true);
   EXPECT_EQ(free.first_position(), 0);
   EXPECT_EQ(placed.first_position(), 1);
-  EXPECT_THAT(means(free, {.window = 2}), Pointwise(FloatEq(), {8.5f, 19.0f / 3.0f, 22.0f / 3.0f, 28.0f / 3.0f}));
-  EXPECT_THAT(means(placed, {.window = 2}), Pointwise(FloatEq(), {8.5f, 1.5f, 3.0f, 6.0f}));
+  EXPECT_THAT(means(free, reaching(2)), Pointwise(FloatEq(), {8.5f, 19.0f / 3.0f, 22.0f / 3.0f, 28.0f / 3.0f}));
+  EXPECT_THAT(means(placed, reaching(2)), Pointwise(FloatEq(), {8.5f, 1.5f, 3.0f, 6.0f}));
 }
 
 TEST(Attention, AScaleReplacesTheRootOfTheWidth) {
@@ -91,7 +103,7 @@ TEST(Attention, AScaleReplacesTheRootOfTheWidth) {
   const auto v = torch::zeros({3, 1, 4}) + torch::tensor({5.0f, 0.0f, 1.0f}).view({3, 1, 1});
   // The last row scores its two keys 0 and 4 times the scale: its output is the weight of the second.
   EXPECT_NEAR(plan.attend(q, k, v, site)[2][0].item<double>(), 1.0 / (1.0 + std::exp(-2.0)), 1e-6);
-  EXPECT_NEAR(plan.attend(q, k, v, site, nullptr, {.scale = 0.25})[2][0].item<double>(), 1.0 / (1.0 + std::exp(-1.0)),
+  EXPECT_NEAR(plan.attend(q, k, v, site, nullptr, scaled(0.25))[2][0].item<double>(), 1.0 / (1.0 + std::exp(-1.0)),
               1e-6);
   EXPECT_TRUE(torch::equal(plan.positions(), torch::tensor({0, 0, 1}, torch::kInt64)));
 }

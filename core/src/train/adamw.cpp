@@ -5,7 +5,9 @@
 namespace peftlab::train {
 
 bool decays(const std::string& name, const torch::Tensor& parameter) {
-  return parameter.dim() > 1 && !name.ends_with("bias");
+  if (name.substr(name.find_last_of("/.") + 1).starts_with("bias")) return false;
+  // Of the base's own parameters, one dimension is a norm's.
+  return parameter.dim() > 1 || !name.starts_with("base/");
 }
 
 AdamW::AdamW(const TensorMap& parameters, const Options& options) : options_(options) {

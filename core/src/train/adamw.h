@@ -11,7 +11,7 @@
 
 namespace peftlab::train {
 
-/// Whether weight decay applies to a parameter: not to biases, nor to anything of one dimension, such as norms.
+/// Whether weight decay applies to a parameter, named as in Session::trained(): not to biases and the norms of the base.
 bool decays(const std::string& name, const torch::Tensor& parameter);
 
 /// The optimizer and its state. Parameters keep the order of their names, so that state can be written and read.

@@ -72,9 +72,13 @@ TEST(AdamWStep, FirstStepMovesByTheRateAgainstTheSign) {
 }
 
 TEST(AdamWStep, DecaysMatricesButNoBiasesOrNorms) {
-  EXPECT_TRUE(decays("dense.weight", torch::ones({2, 2})));
-  EXPECT_FALSE(decays("norm.weight", torch::ones({2})));
-  EXPECT_FALSE(decays("head.bias", torch::ones({2, 2})));
+  EXPECT_TRUE(decays("base/dense.weight", torch::ones({2, 2})));
+  EXPECT_FALSE(decays("base/norm.weight", torch::ones({2})));
+  EXPECT_FALSE(decays("base/dense.bias", torch::ones({2})));
+  EXPECT_FALSE(decays("adapter/layer/down.bias", torch::ones({2})));
+  EXPECT_FALSE(decays("ptuning/lstm.bias_ih_l0", torch::ones({2})));
+  // transformers exempts by name and type, so a method's vectors decay: DoRA's magnitudes, VeRA's scales.
+  EXPECT_TRUE(decays("lora/layer.magnitude", torch::ones({2})));
   // Without a gradient's pull, w <- w (1 - rate * decay): 2 (1 - 0.1 * 0.5) = 1.9.
   auto w = torch::full({1, 1}, 2.0f).requires_grad_();
   w.mutable_grad() = torch::zeros({1, 1});
