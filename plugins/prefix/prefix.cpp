@@ -16,9 +16,8 @@
 #include <peftlab/adapter_config.h>
 #include <peftlab/error.h>
 #include <peftlab/method.h>
+#include <peftlab/nn/deep_prompt.h>
 #include <peftlab/plugin.h>
-
-#include <ATen/autocast_mode.h>
 
 namespace peftlab {
 namespace {
@@ -48,46 +47,6 @@ struct Encoder : torch::nn::Module {
   std::shared_ptr<Linear> inner, outer;
 };
 
-/// P, computed once a forward pass for all layers. Hooks own it.
-class Prefixes {
- public:
-  Prefixes(std::shared_ptr<Encoder> encoder, torch::Tensor flat) : encoder(std::move(encoder)), flat(std::move(flat)) {}
-
-  /// P as it is saved: [tokens, 2 layers d].
-  torch::Tensor compute() const { return encoder ? encoder->forward() : flat; }
-
-  /// P for layer `layer`. Under autograd the first layer begins a new graph; without, P is kept until a parameter
-  /// changes.
-  torch::Tensor rows(int64_t layer) {
-    if (!encoder) return flat;
-    const bool grad = torch::GradMode::is_enabled();
-    const State now = state();
-    if (!kept_.defined() || kept_state_ != now || (grad && layer == 0)) {
-      kept_ = encoder->forward();
-      kept_state_ = now;
-    }
-    return kept_;
-  }
-
-  std::shared_ptr<Encoder> encoder;  ///< null where P itself is trained
-  torch::Tensor flat;
-
- private:
-  /// What P depends on: each parameter's storage and version, and how it is computed.
-  using State = std::vector<int64_t>;
-  State state() const {
-    State now = {torch::GradMode::is_enabled(), at::autocast::is_autocast_enabled(encoder->table.device().type())};
-    for (const torch::Tensor& p : encoder->parameters()) {
-      now.push_back(static_cast<int64_t>(p._version()));
-      now.push_back(reinterpret_cast<int64_t>(p.data_ptr()));
-    }
-    return now;
-  }
-
-  torch::Tensor kept_;
-  State kept_state_;
-};
-
 class Prefix final : public Method {
  public:
   explicit Prefix(Params& p)
@@ -100,36 +59,20 @@ class Prefix final : public Method {
   }
 
   void attach(Model& model, const Tokenizer&) override {
-    const std::vector<AttentionSite*> sites = model.attention_sites();
-    if (sites.empty()) throw UnsupportedError("plugin prefix: the model offers no attention to put a prefix before");
-    layers_ = static_cast<int64_t>(sites.size());
-    kv_heads_ = sites[0]->kv_heads;
-    head_width_ = sites[0]->head_width;
-    for (const AttentionSite* site : sites) {
-      if (site->kv_heads == kv_heads_ && site->head_width == head_width_) continue;
-      throw UnsupportedError("plugin prefix: the keys of " + site->name + " have another shape than those of " +
-                             sites[0]->name);
-    }
+    shape_ = deep_prompt_shape(model, tokens_, "prefix");
     if (!hidden_) hidden_ = model.facts().hidden;
-    const int64_t width = kv_heads_ * head_width_, out = 2 * layers_ * width;
     const torch::Device device = model.embedding_table().device();
-    std::shared_ptr<Encoder> encoder;
-    torch::Tensor flat;
     if (projection_) {
-      encoder = register_module("encoder", std::make_shared<Encoder>(tokens_, width, *hidden_, out));
-      encoder->to(device);
+      encoder_ =
+          register_module("encoder", std::make_shared<Encoder>(tokens_, shape_.width(), *hidden_, shape_.columns()));
+      encoder_->to(device);
+      prompt_ =
+          std::make_shared<DeepPrompt>([encoder = encoder_] { return encoder->forward(); }, encoder_->parameters());
     } else {
-      flat = register_parameter("prompt_embeddings", torch::randn({tokens_, out}, torch::kFloat32).to(device));
+      const auto first = torch::randn({tokens_, shape_.columns()}, torch::kFloat32);
+      prompt_ = std::make_shared<DeepPrompt>(register_parameter("prompt_embeddings", first.to(device)));
     }
-    prefixes_ = std::make_shared<Prefixes>(encoder, flat);
-
-    for (int64_t layer = 0; layer < layers_; ++layer) {
-      const auto source = [prefixes = prefixes_, layer, tokens = tokens_, heads = kv_heads_, head_width = head_width_] {
-        const torch::Tensor p = prefixes->rows(layer).view({tokens, -1, heads, head_width});
-        return KeyValue{p.select(1, 2 * layer), p.select(1, 2 * layer + 1)};
-      };
-      sites[layer]->prepend(source, tokens_, model.facts().prefix_takes_positions);
-    }
+    DeepPrompt::attach(prompt_, model, shape_);
   }
 
   bool starts_at_base() const override { return false; }
@@ -141,7 +84,7 @@ class Prefix final : public Method {
     };
     AdapterFiles files;
     files.config = config();
-    files.tensors["prompt_embeddings"] = keep(prefixes_->compute());
+    files.tensors["prompt_embeddings"] = keep(prompt_->compute());
     for (const auto& [name, tensor] : encoder_tensors()) files.extra[name] = keep(tensor);
     return files;
   }
@@ -154,23 +97,22 @@ class Prefix final : public Method {
 
  private:
   TensorMap encoder_tensors() const {
-    if (!prefixes_->encoder) return {};
-    const Encoder& encoder = *prefixes_->encoder;
-    return {{kTable, encoder.table},
-            {kInner + "weight", encoder.inner->weight},
-            {kInner + "bias", encoder.inner->bias},
-            {kOuter + "weight", encoder.outer->weight},
-            {kOuter + "bias", encoder.outer->bias}};
+    if (!encoder_) return {};
+    return {{kTable, encoder_->table},
+            {kInner + "weight", encoder_->inner->weight},
+            {kInner + "bias", encoder_->inner->bias},
+            {kOuter + "weight", encoder_->outer->weight},
+            {kOuter + "bias", encoder_->outer->bias}};
   }
 
   Table config() const {
     Table config = peft_config("PREFIX_TUNING");
     config["num_virtual_tokens"] = tokens_;
-    config["token_dim"] = kv_heads_ * head_width_;
+    config["token_dim"] = shape_.width();
     config["num_transformer_submodules"] = 1;
-    config["num_attention_heads"] = kv_heads_;
-    config["num_layers"] = layers_;
-    config["encoder_hidden_size"] = projection_ ? *hidden_ : kv_heads_ * head_width_;
+    config["num_attention_heads"] = shape_.kv_heads;
+    config["num_layers"] = shape_.layers;
+    config["encoder_hidden_size"] = projection_ ? *hidden_ : shape_.width();
     config["prefix_projection"] = projection_;
     config["init_weights"] = Value();
     config["modules_to_save"] = Value();
@@ -180,15 +122,16 @@ class Prefix final : public Method {
   int64_t tokens_;
   bool projection_;
   std::optional<int64_t> hidden_;
-  int64_t layers_ = 0, kv_heads_ = 0, head_width_ = 0;
-  std::shared_ptr<Prefixes> prefixes_;
+  DeepPromptShape shape_;
+  std::shared_ptr<Encoder> encoder_;  ///< null where P itself is trained
+  std::shared_ptr<DeepPrompt> prompt_;
 };
 
 void Prefix::load(Model&, const AdapterFiles& files) {
   torch::Tensor flat;
   {
     const torch::NoGradGuard no_grad;
-    flat = torch::empty_like(prefixes_->compute());
+    flat = torch::empty_like(prompt_->compute());
   }
   copy_tensors(files.tensors, {{"prompt_embeddings", flat}}, "the prefix");
   if (!files.extra.empty()) {
@@ -205,15 +148,15 @@ void Prefix::load(Model&, const AdapterFiles& files) {
     copy_tensors(read, encoder_tensors(), "the encoder of the prefix");
     return;
   }
-  if (prefixes_->encoder) {
+  if (encoder_) {
     unregister_module("encoder");
-    prefixes_->encoder = nullptr;
-    prefixes_->flat = register_parameter("prompt_embeddings", flat);
+    encoder_ = nullptr;
+    prompt_->become(register_parameter("prompt_embeddings", flat));
     projection_ = false;
     return;
   }
   const torch::NoGradGuard no_grad;
-  prefixes_->flat.copy_(flat);
+  prompt_->compute().copy_(flat);
 }
 
 Table Prefix::options_from(const Table& adapter_config) const {

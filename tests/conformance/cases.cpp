@@ -99,6 +99,10 @@ std::vector<Variation> variations() {
       {"adapter", "tanh", {{"reduction", 4}, {"nonlinearity", "tanh"}}},
       {"prefix", "flat", {{"projection", false}, {"tokens", 3}}},
       {"prefix", "narrow", {{"hidden", 5}, {"tokens", 1}}},
+      {"ptuning_v2", "mlp", {{"encoder", "mlp"}, {"tokens", 3}, {"hidden", 5}}},
+      {"ptuning_v2", "lstm", {{"encoder", "lstm"}, {"tokens", 3}, {"hidden", 6}}},
+      {"ptuning_v2", "transformer", {{"encoder", "transformer"}, {"tokens", 4}}},
+      {"ptuning_v2", "dropout", {{"dropout", 0.2}, {"tokens", 3}}},
       {"prompt", "vocabulary", {{"init", "vocabulary"}, {"tokens", 3}}},
       {"prompt", "text", {{"init", "text"}, {"text", "abc"}, {"tokens", 4}}, /*seeded=*/false},
       {"ia3",
@@ -173,6 +177,16 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
     if (!params.get("projection", true, "")) return p * out;
     const int64_t h = integer("hidden", facts.hidden);
     return p * w + (w * h + h) + (h * out + out);
+  }
+  if (variation.plugin == "ptuning_v2") {
+    const int64_t p = integer("tokens", 20), w = facts.kv_heads * facts.head_width, c = 2 * facts.layers * w;
+    const int64_t h = integer("hidden", facts.hidden);
+    const std::string encoder = params.get("encoder", "none", "");
+    if (encoder == "none") return p * c;
+    if (encoder == "mlp") return p * w + (w * h + h) + (h * c + c);
+    if (encoder == "transformer") return p * w + 4 * (w * w + w) + (w * h + h) + (h * w + w) + 4 * w + (w * c + c);
+    const int64_t first = 2 * (4 * h * w + 4 * h * h + 8 * h), second = 2 * (8 * h * h + 4 * h * h + 8 * h);
+    return p * w + first + second + (2 * h * h + h) + (h * c + c);
   }
   if (variation.plugin == "prompt") return integer("tokens", 20) * facts.hidden;
   if (variation.plugin == "ia3") {

@@ -151,6 +151,10 @@ std::string write_adapter(const fs::path& folder, const AdapterFiles& files, con
 
 std::string adapter_kind(const Table& config, const std::string& origin) {
   const Value value(config);
+  // A method of ours that another library takes for one of its own says so.
+  const Value* ours = value.find("peftlab");
+  const Value* plugin = ours ? ours->find("plugin") : nullptr;
+  if (plugin && plugin->get_if<std::string>()) return *plugin->get_if<std::string>();
   if (const Value* type = value.find("peft_type"); type && type->get_if<std::string>())
     return *type->get_if<std::string>();
   if (const Value* inner = value.find("config")) {
