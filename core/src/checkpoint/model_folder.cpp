@@ -1,7 +1,7 @@
 #include "checkpoint/model_folder.h"
 
-#include "support/files.h"
 #include "checkpoint/safetensors.h"
+#include "support/files.h"
 #include "support/sha256.h"
 
 #include <peftlab/error.h>
@@ -17,31 +17,58 @@ namespace fs = std::filesystem;
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
-std::string shape_text(const torch::Tensor& t) { return to_json(std::vector<int64_t>(t.sizes().begin(), t.sizes().end())); }
+std::string shape_text(const torch::Tensor& t) {
+  return to_json(std::vector<int64_t>(t.sizes().begin(), t.sizes().end()));
+}
 
 bool is_pickle(const fs::path& file) {
   static const std::set<std::string> kEndings = {".bin", ".pt", ".pth", ".ckpt", ".pkl"};
   return kEndings.count(file.extension().string()) > 0;
 }
 
-std::vector<fs::path> shards(const fs::path& folder) {
+/// Which file of the folder holds which tensor, as the index says.
+std::map<std::string, std::string> read_index(const fs::path& folder) {
   const fs::path index = folder / kIndex;
   const Value value = parse_json(read_text(index), index.string());
   const Value* map = value.find("weight_map");
   if (!map || !map->get_if<Table>()) throw FormatError(index.string() + ": has no `weight_map`");
-  std::set<std::string> names;
+  std::map<std::string, std::string> files;
   for (const auto& [tensor, file] : *map->get_if<Table>()) {
     const auto* name = file.get_if<std::string>();
     if (!name || name->empty() || name->find('/') != std::string::npos || *name == "..") {
       throw FormatError(index.string() + ": tensor `" + tensor + "` is said to be in " + to_json(file) +
                         ", wanted the name of a file in this folder");
     }
-    names.insert(*name);
+    files[tensor] = *name;
   }
-  if (names.empty()) throw FormatError(index.string() + ": names no file");
+  if (files.empty()) throw FormatError(index.string() + ": names no file");
+  return files;
+}
+
+std::vector<fs::path> shards(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& [tensor, name] : read_index(folder)) names.insert(name);
   std::vector<fs::path> files;
   for (const std::string& name : names) files.push_back(folder / name);
   return files;
+}
+
+/// What the shards hold is what the index says, each tensor in its file.
+void check_shards(const fs::path& folder, const std::map<std::string, std::string>& held) {
+  const auto wanted = read_index(folder);
+  std::string problems;
+  for (const auto& [tensor, file] : wanted) {
+    const auto found = held.find(tensor);
+    if (found == held.end()) {
+      problems += "\n  " + tensor + " is said to be in " + file + ", which does not hold it";
+    } else if (found->second != file) {
+      problems += "\n  " + tensor + " is said to be in " + file + ", but is in " + found->second;
+    }
+  }
+  for (const auto& [tensor, file] : held) {
+    if (!wanted.count(tensor)) problems += "\n  " + tensor + " is in " + file + ", but not in the index";
+  }
+  if (!problems.empty()) throw FormatError((folder / kIndex).string() + ": does not fit its files:" + problems);
 }
 
 /// Whether a parameter or tensor of this name belongs to the model's classification head.
@@ -100,17 +127,22 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
   const auto tied = model.tied();
   TensorMap found;
   std::string problems;
-  for (const fs::path& file : weight_files(folder)) {
+  const auto files = weight_files(folder);
+  std::map<std::string, std::string> held;  // tensor -> file
+  for (const fs::path& file : files) {
     const SafetensorsFile tensors(file);
     for (const std::string& stored : tensors.names()) {
+      const auto [first, is_first] = held.emplace(stored, file.filename().string());
+      if (!is_first) problems += "\n  twice: " + stored + ", in " + first->second + " and " + file.filename().string();
       if (model.ignores(stored)) continue;
       const std::string name = model.parameter_name(stored);
       if (model.ignores(name) || (new_head && of_head(model, name))) continue;
       auto tensor = tensors.tensor(stored);
       if (tensor.dim() == 2 && model.is_stored_transposed(name)) tensor = tensor.t();
-      if (!found.emplace(name, tensor).second) problems += "\n  twice: " + name;
+      if (!found.emplace(name, tensor).second && is_first) problems += "\n  twice, under two names: " + name;
     }
   }
+  if (problems.empty() && files.front().filename() != kSingle) check_shards(folder, held);
   for (const auto& [copy, original] : tied) {
     const auto extra = found.find(copy);
     if (extra == found.end()) continue;
@@ -134,7 +166,8 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
     } else if (it->second.sizes() != item.value().sizes()) {
       problems += "\n  " + item.key() + " is " + shape_text(it->second) + ", wanted " + shape_text(item.value());
     } else if (!it->second.is_floating_point()) {
-      problems += "\n  " + item.key() + " is of type " + c10::toString(it->second.scalar_type()) + ", wanted real numbers";
+      problems +=
+          "\n  " + item.key() + " is of type " + c10::toString(it->second.scalar_type()) + ", wanted real numbers";
     } else {
       item.value().set_data(it->second.to(dtype));
     }
@@ -144,7 +177,8 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
     if (!parameters.contains(name)) problems += "\n  not known: " + name + " " + shape_text(tensor);
   }
   if (!problems.empty()) {
-    throw FormatError(folder.string() + ": the weights do not fit " + (folder / "config.json").string() + ":" + problems);
+    throw FormatError(folder.string() + ": the weights do not fit " + (folder / "config.json").string() + ":" +
+                      problems);
   }
 }
 

@@ -86,6 +86,19 @@ TEST(ModelFolder, ReadsShardsByTheirIndex) {
   EXPECT_EQ(refusal(place), "accepted");
   EXPECT_EQ(weights_sha256(place), sha256_hex(sha256_file(place / "a.safetensors") + "  a.safetensors\n" +
                                               sha256_file(place / "b.safetensors") + "  b.safetensors\n"));
+  // The index is held to its files: a tensor elsewhere, in two of them, in none.
+  const std::string moved = first.begin()->first;
+  second[moved] = first.begin()->second;
+  write_safetensors(place / "b.safetensors", second);
+  EXPECT_THAT(refusal(place), HasSubstr("twice: " + moved + ", in a.safetensors and b.safetensors"));
+  first.erase(moved);
+  write_safetensors(place / "a.safetensors", first);
+  EXPECT_THAT(refusal(place), HasSubstr(moved + " is said to be in a.safetensors, but is in b.safetensors"));
+  second.erase(moved);
+  write_safetensors(place / "b.safetensors", second);
+  EXPECT_THAT(refusal(place), HasSubstr(moved + " is said to be in a.safetensors, which does not hold it"));
+  fs::remove(place / "a.safetensors");
+  EXPECT_THAT(refusal(place), HasSubstr("a.safetensors: cannot be opened"));
   write_text(place / "model.safetensors.index.json", R"({"weight_map":{"x":"../b.safetensors"}})");
   EXPECT_THAT(refusal(place), HasSubstr("wanted the name of a file in this folder"));
 }

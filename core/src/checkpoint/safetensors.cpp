@@ -9,31 +9,63 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 namespace peftlab::checkpoint {
 namespace {
 
 constexpr size_t kHeaderLimit = 100'000'000;  // the reference implementation's
-constexpr size_t kDimensionLimit = 64;
+constexpr size_t kDimensionLimit = 8;
+constexpr size_t kTensorLimit = 200'000;  // many times what the largest models have; a million would take seconds
 
-const std::map<std::string, torch::ScalarType>& types() {
-  static const std::map<std::string, torch::ScalarType> kTypes = {
-      {"F64", torch::kFloat64},     {"F32", torch::kFloat32},        {"F16", torch::kFloat16},
-      {"BF16", torch::kBFloat16},   {"F8_E4M3", at::kFloat8_e4m3fn}, {"F8_E5M2", at::kFloat8_e5m2},
-      {"I64", torch::kInt64},       {"I32", torch::kInt32},          {"I16", torch::kInt16},
-      {"I8", torch::kInt8},         {"U8", torch::kUInt8},           {"BOOL", torch::kBool},
-  };
-  return kTypes;
+struct Type {
+  const char* name;
+  torch::ScalarType type;
+};
+
+/// In the order that Hugging Face's library writes tensors in: the widest first, so that all are aligned.
+constexpr Type kTypes[] = {
+    {"U64", torch::kUInt64},
+    {"I64", torch::kInt64},
+    {"F64", torch::kFloat64},
+    {"F32", torch::kFloat32},
+    {"U32", torch::kUInt32},
+    {"I32", torch::kInt32},
+    {"BF16", torch::kBFloat16},
+    {"F16", torch::kFloat16},
+    {"U16", torch::kUInt16},
+    {"I16", torch::kInt16},
+    {"F8_E8M0", at::kFloat8_e8m0fnu},
+    {"F8_E4M3", at::kFloat8_e4m3fn},
+    {"F8_E5M2", at::kFloat8_e5m2},
+    {"I8", torch::kInt8},
+    {"U8", torch::kUInt8},
+    {"BOOL", torch::kBool},
+};
+
+const Type* find_type(const std::string& name) {
+  const auto found = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return name == t.name; });
+  return found == std::end(kTypes) ? nullptr : found;
 }
 
-std::string type_text(torch::ScalarType type) {
-  for (const auto& [name, candidate] : types()) {
-    if (candidate == type) return name;
-  }
-  throw FormatError(std::string("safetensors has no type for ") + c10::toString(type));
+/// Its place in kTypes. Throws: FormatError for a type the format does not have.
+size_t type_rank(torch::ScalarType type) {
+  const auto found = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Type& t) { return t.type == type; });
+  if (found == std::end(kTypes)) throw FormatError(std::string("safetensors has no type for ") + c10::toString(type));
+  return static_cast<size_t>(found - std::begin(kTypes));
 }
+
+std::string type_list() {
+  std::string list;
+  for (const Type& type : kTypes) list += (list.empty() ? "" : ", ") + std::string(type.name);
+  return list;
+}
+
+std::string shortened(const std::string& text) { return text.size() > 80 ? text.substr(0, 80) + "..." : text; }
 
 }  // namespace
 
@@ -75,6 +107,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   }
   const std::string_view text(mapping_->bytes() + 8, header);
   if (text.empty() || text.front() != '{') refuse("its header is no JSON object");
+  const auto objects = static_cast<size_t>(std::count(text.begin(), text.end(), '{'));
+  if (objects > kTensorLimit + 2) refuse("its header lists more than " + std::to_string(kTensorLimit) + " tensors");
   const Value value = parse_json(text, path.string());
   const size_t data_start = 8 + header;
 
@@ -92,18 +126,28 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
     }
   }
 
-  std::map<size_t, std::pair<size_t, std::string>> ranges;  // begin -> end, name; empty tensors take no room
-  for (const auto& [name, entry] : entries_) {
-    if (entry.begin == entry.end) continue;
-    if (!ranges.emplace(entry.begin, std::make_pair(entry.end, name)).second) refuse("`" + name + "` overlaps another tensor");
+  // Tensors lie one after the other: no hole, no overlap, nothing behind them. Empty ones take no room.
+  std::vector<const std::map<std::string, Entry>::value_type*> placed;
+  for (const auto& item : entries_) {
+    if (item.second.begin < item.second.end) placed.push_back(&item);
   }
+  std::stable_sort(placed.begin(), placed.end(),
+                   [](const auto* a, const auto* b) { return a->second.begin < b->second.begin; });
   size_t next = data_start;
-  for (const auto& [begin, range] : ranges) {
-    if (begin != next) refuse("`" + range.second + "` does not begin where the tensor before it ends");
-    next = range.first;
+  const std::string* before = nullptr;
+  for (const auto* item : placed) {
+    const size_t begin = item->second.begin;
+    if (begin != next) {
+      refuse("tensor `" + item->first + "` begins at byte " + std::to_string(begin) + ", which " +
+             (begin < next ? "overlaps" : "leaves a hole behind") + " " +
+             (before ? "tensor `" + *before + "`, which ends at byte " : "the header, which ends at byte ") +
+             std::to_string(next));
+    }
+    next = item->second.end;
+    before = &item->first;
   }
   if (next != mapping_->size) {
-    refuse("the tensors end at byte " + std::to_string(next) + " of " + std::to_string(mapping_->size));
+    refuse("the tensors end at byte " + std::to_string(next) + ", the file at byte " + std::to_string(mapping_->size));
   }
 }
 
@@ -114,21 +158,26 @@ void SafetensorsFile::read_entry(const std::string& name, const Value& value, si
   const Value* type = value.find("dtype");
   const Value* shape = value.find("shape");
   const Value* offsets = value.find("data_offsets");
-  if (!type || !type->get_if<std::string>() || !shape || !shape->get_if<List>() || !offsets ||
-      !offsets->get_if<List>() || offsets->get_if<List>()->size() != 2) {
-    refuse("wanted dtype, shape and two data_offsets, found " + to_json(value).substr(0, 200));
+  if (!type || !type->get_if<std::string>()) refuse("has no `dtype` that is a string");
+  if (!shape || !shape->get_if<List>()) refuse("has no `shape` that is a list");
+  if (!offsets || !offsets->get_if<List>() || offsets->get_if<List>()->size() != 2) {
+    refuse("has no `data_offsets` that is a list of two numbers");
   }
   Entry entry;
-  const auto known = types().find(*type->get_if<std::string>());
-  if (known == types().end()) refuse("type " + *type->get_if<std::string>() + " is not supported");
-  entry.type = known->second;
+  const std::string& word = *type->get_if<std::string>();
+  const Type* known = find_type(word);
+  if (!known) refuse("is of type " + shortened(word) + ", which is not read. There is: " + type_list());
+  entry.type = known->type;
 
   const auto number = [&](const Value& v, const char* what) {
     const int64_t* n = v.get_if<int64_t>();
-    if (!n || *n < 0) refuse(std::string(what) + " " + to_json(v).substr(0, 40) + " is no natural number");
+    if (!n || *n < 0) refuse(std::string(what) + " " + shortened(to_json(v)) + " is no natural number");
     return static_cast<size_t>(*n);
   };
-  if (shape->get_if<List>()->size() > kDimensionLimit) refuse("has more than 64 dimensions");
+  const size_t rank = shape->get_if<List>()->size();
+  if (rank > kDimensionLimit) {
+    refuse("has " + std::to_string(rank) + " dimensions, more than " + std::to_string(kDimensionLimit));
+  }
   size_t bytes = c10::elementSize(entry.type);
   for (const Value& item : *shape->get_if<List>()) {
     const size_t size = number(item, "size");
@@ -139,11 +188,12 @@ void SafetensorsFile::read_entry(const std::string& name, const Value& value, si
   const size_t end = number(offsets->get_if<List>()->at(1), "offset");
   const size_t room = mapping_->size - data_start;
   if (begin > end || end > room) {
-    refuse("offsets " + std::to_string(begin) + " to " + std::to_string(end) + " lie outside the " +
+    refuse("data_offsets " + std::to_string(begin) + " to " + std::to_string(end) + " lie outside the " +
            std::to_string(room) + " bytes of data");
   }
   if (end - begin != bytes) {
-    refuse("shape and type take " + std::to_string(bytes) + " bytes, the offsets give " + std::to_string(end - begin));
+    refuse("shape and type take " + std::to_string(bytes) + " bytes, the data_offsets " + std::to_string(begin) +
+           " to " + std::to_string(end) + " give " + std::to_string(end - begin));
   }
   entry.begin = data_start + begin;
   entry.end = data_start + end;
@@ -167,7 +217,8 @@ torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
     std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
     return copy;
   }
-  return torch::from_blob(data, entry.shape, [keep = mapping_](void*) {}, options);
+  return torch::from_blob(
+      data, entry.shape, [keep = mapping_](void*) {}, options);
 }
 
 TensorMap read_tensors(const std::filesystem::path& path) {
@@ -179,22 +230,30 @@ TensorMap read_tensors(const std::filesystem::path& path) {
 
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  Table header;
-  Table meta;
-  for (const auto& [key, value] : metadata) meta[key] = value;
-  if (!meta.empty()) header["__metadata__"] = meta;
+  std::vector<std::pair<size_t, std::string>> order;  // place of the type, name
+  for (const auto& [name, tensor] : tensors) order.emplace_back(type_rank(tensor.scalar_type()), name);
+  std::sort(order.begin(), order.end());
 
+  // Keys in the library's own order, so that its files and ours are the same bytes.
+  std::string text;
+  if (!metadata.empty()) {
+    Table meta;
+    for (const auto& [key, value] : metadata) meta[key] = value;
+    text = "\"__metadata__\":" + to_json(meta);
+  }
   std::vector<torch::Tensor> parts;
   int64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
+  for (const auto& [place, name] : order) {
+    const torch::Tensor& tensor = tensors.at(name);
     parts.push_back(tensor.detach().to(torch::kCPU).contiguous());
     const int64_t end = offset + static_cast<int64_t>(parts.back().nbytes());
-    header[name] = Table{{"dtype", type_text(tensor.scalar_type())},
-                         {"shape", std::vector<int64_t>(tensor.sizes().begin(), tensor.sizes().end())},
-                         {"data_offsets", List{offset, end}}};
+    const Value shape = std::vector<int64_t>(tensor.sizes().begin(), tensor.sizes().end());
+    text += (text.empty() ? "" : ",") + to_json(Value(name)) + ":{\"dtype\":\"" + kTypes[place].name +
+            "\",\"shape\":" + to_json(shape) + ",\"data_offsets\":[" + std::to_string(offset) + "," +
+            std::to_string(end) + "]}";
     offset = end;
   }
-  std::string text = to_json(header);
+  text = "{" + text + "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
   AtomicFile file(path);

@@ -50,7 +50,8 @@ class SafetensorsFile {
 /// All tensors of a file.
 TensorMap read_tensors(const std::filesystem::path& path);
 
-/// Writes tensors in sorted order, so that equal tensors and metadata give equal bytes. Goes through a temporary file,
+/// Writes tensors sorted by name (of several types: the widest type first), the very bytes that Hugging Face's library
+/// writes, so that equal tensors and metadata give equal bytes. Goes through a temporary file,
 /// synced and renamed: no half-written file ever has the final name. Throws: FormatError with the system's reason.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
