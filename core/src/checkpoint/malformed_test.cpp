@@ -35,6 +35,7 @@ std::string tensor(const std::string& name, const std::string& type, const std::
 /// What reading these bytes says; every tensor there is is touched.
 std::string said_of(const std::string& bytes) {
   const fs::path file = fs::path(::testing::TempDir()) / "malformed.safetensors";
+  fs::remove(file);  // some file systems wait for the disk where a file is overwritten
   std::ofstream(file, std::ios::binary) << bytes;
   try {
     for (const auto& [name, read] : read_tensors(file)) {

@@ -108,8 +108,8 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
     throw FormatError(folder.string() + ": holds" + pickles +
                       ", pickled files that can run code when read and are not read here. Convert them where you trust "
                       "them: python -c \"import sys, torch; from safetensors.torch import save_file; "
-                      "save_file({k: v.contiguous() for k, v in torch.load(sys.argv[1], weights_only=True).items()}, "
-                      "'model.safetensors', {'format': 'pt'})\" FILE");
+                      "save_file({k: v.clone().contiguous() for file in sys.argv[1:] for k, v in torch.load(file, "
+                      "weights_only=True).items()}, 'model.safetensors', {'format': 'pt'})\" FILE...");
   }
   throw FormatError(folder.string() + ": has no weights: neither " + kSingle + " nor " + kIndex + " is there");
 }
