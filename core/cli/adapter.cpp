@@ -123,27 +123,37 @@ int verify_adapter(const Words& words) {
   line.operand("DIR", &folder).plain_option("model", &model.model, "DIR", "the model it is for").format_option(&format);
   if (!line.parse(words)) return 0;
 
-  const auto adapter = checkpoint::read_adapter(folder);
-  const std::string kind = checkpoint::adapter_kind(adapter.files.config, folder);
   const auto registry = open_registry();
-  const registry::Plugin& plugin = registry.find(Kind::method, kind);
-  Params none;
-  registry.make_method(plugin.name, none)->options_from(adapter.files.config);
+  std::string sums, kinds, plugins;
+  int64_t tensors = 0, numbers = 0, extra = 0;
+  store::Cell base;
+  const auto parts = checkpoint::adapter_parts(folder);
+  for (const fs::path& part : parts) {
+    const auto adapter = checkpoint::read_adapter(part);
+    const std::string kind = checkpoint::adapter_kind(adapter.files.config, part.string());
+    const registry::Plugin& plugin = registry.find(Kind::method, kind);
+    Params none;
+    registry.make_method(plugin.name, none)->options_from(adapter.files.config);
+    for (const auto& [name, tensor] : adapter.files.tensors) numbers += tensor.numel();
+    tensors += static_cast<int64_t>(adapter.files.tensors.size());
+    extra += static_cast<int64_t>(adapter.files.extra.size());
+    if (!adapter.base_sha256.empty()) base = adapter.base_sha256;
+    sums += parts.size() == 1 ? adapter.sha256 : adapter.sha256 + "  " + part.filename().string() + "\n";
+    kinds += (kinds.empty() ? "" : "+") + kind;
+    plugins += (plugins.empty() ? "" : "+") + plugin.name;
+  }
   if (line.given("model")) {
-    model.adapter = folder;
+    model.adapters = {folder};
     model.device = "cpu";
     model.open(registry);
   }
-  int64_t numbers = 0;
-  for (const auto& [name, tensor] : adapter.files.tensors) numbers += tensor.numel();
-  const store::Cell base = adapter.base_sha256.empty() ? store::Cell() : store::Cell(adapter.base_sha256);
   const store::Cell fits = line.given("model") ? store::Cell(model.model) : store::Cell();
-  print_facts({{"sha256", adapter.sha256},
-               {"type", kind},
-               {"plugin", plugin.name},
-               {"tensors", static_cast<int64_t>(adapter.files.tensors.size())},
+  print_facts({{"sha256", parts.size() == 1 ? sums : sha256_hex(sums)},
+               {"type", kinds},
+               {"plugin", plugins},
+               {"tensors", tensors},
                {"numbers", numbers},
-               {"extra_tensors", static_cast<int64_t>(adapter.files.extra.size())},
+               {"extra_tensors", extra},
                {"base_sha256", base},
                {"fits", fits}},
               format);

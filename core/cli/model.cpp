@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace peftlab::cli {
 namespace {
@@ -20,6 +21,16 @@ Value value_of(const std::string& text) {
   } catch (const FormatError&) {
     return text;
   }
+}
+
+double weight_of(const std::string& text) {
+  const Value value = value_of(text);
+  const auto* whole = value.get_if<int64_t>();
+  const auto* real = value.get_if<double>();
+  if (!whole && !(real && std::isfinite(*real))) {
+    throw ConfigError("--adapter-weight " + text + ": wanted a number");
+  }
+  return whole ? static_cast<double>(*whole) : *real;
 }
 
 std::pair<std::string, std::string> key_and_value(const std::string& setting, const char* option, const char* form) {
@@ -36,15 +47,27 @@ registry::Registry open_registry() { return registry::Registry(registry::Registr
 
 void ModelOptions::declare(CommandLine& line) {
   line.required_option("model", &model, "DIR", "the model folder")
-      .plain_option("adapter", &adapter, "DIR", "an adapter folder, of this program or of peft or adapters")
+      .repeated_option(
+          "adapter", &adapters, "DIR",
+          "an adapter folder, of this program or of peft or adapters; several are put on one after another")
+      .repeated_option("adapter-weight", &weights, "W",
+                       "how often what an adapter adds is counted, once for each --adapter; 1 if left out")
       .option("device", &device, "cpu|cuda|auto", "where to compute; auto: a GPU where there is one");
 }
 
 attach::Session ModelOptions::open(const registry::Registry& registry) const {
+  if (!weights.empty() && weights.size() != adapters.size()) {
+    throw ConfigError(fmt::format("{} --adapter but {} --adapter-weight: give one to each, or none", adapters.size(),
+                                  weights.size()));
+  }
+  std::vector<attach::AdapterUse> uses;
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    uses.push_back({adapters[i], weights.empty() ? 1.0 : weight_of(weights[i])});
+  }
   attach::ModelChoice choice{.folder = model};
-  if (!adapter.empty()) choice.labels = attach::new_head_labels(model, adapter);
+  if (!uses.empty()) choice.labels = attach::new_head_labels(model, uses);
   auto session = attach::open_model(choice, registry, attach::choose_device(device));
-  if (!adapter.empty()) attach::attach_adapter(session, adapter, registry);
+  if (!uses.empty()) attach::attach_adapters(session, uses, registry);
   return session;
 }
 
@@ -78,8 +101,9 @@ std::unique_ptr<Dataset> DataOptions::open(const attach::Session& session, const
   return dataset;
 }
 
-std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options, const std::filesystem::path& file,
-                                      const attach::Session& session, const registry::Registry& registry) {
+std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options,
+                                      const std::filesystem::path& file, const attach::Session& session,
+                                      const registry::Registry& registry) {
   Params params(options, "plugin " + plugin);
   auto dataset = registry.make_dataset(plugin, params);
   params.finish();

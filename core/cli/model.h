@@ -20,11 +20,12 @@ namespace peftlab::cli {
 registry::Registry open_registry();
 
 struct ModelOptions {
-  std::string model, adapter, device = "auto";
+  std::string model, device = "auto";
+  std::vector<std::string> adapters, weights;
 
-  /// Declares --model, --adapter and --device.
+  /// Declares --model, --adapter, --adapter-weight and --device.
   void declare(CommandLine& line);
-  /// Throws: FormatError, PluginError; ConfigError for a device that is not there.
+  /// Throws: FormatError, PluginError; ConfigError for a device that is not there or weights that are none.
   attach::Session open(const registry::Registry& registry) const;
 };
 
@@ -41,8 +42,9 @@ struct DataOptions {
 };
 
 /// A data set plugin of this name with these options, opened.
-std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options, const std::filesystem::path& file,
-                                      const attach::Session& session, const registry::Registry& registry);
+std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options,
+                                      const std::filesystem::path& file, const attach::Session& session,
+                                      const registry::Registry& registry);
 
 /// Metric plugins with the options that `--set` gives them: METRIC.KEY=VALUE, or KEY=VALUE where there is one metric.
 /// VALUE is JSON, or a text as it stands. Throws: ConfigError, PluginError.

@@ -104,7 +104,7 @@ void check(const CommandLine& line, const Question& question, const evaluate::Ge
   }
   if (!std::isfinite(generation.length_penalty)) throw ConfigError("--length-penalty must be a number");
   if (merged != "yes" && merged != "no") throw ConfigError(fmt::format("--merge is yes or no, not \"{}\"", merged));
-  if (merged == "yes" && model.adapter.empty()) throw ConfigError("--merge yes needs --adapter");
+  if (merged == "yes" && model.adapters.empty()) throw ConfigError("--merge yes needs --adapter");
 }
 
 evaluate::EarlyStopping early_stopping(const std::string& word) {

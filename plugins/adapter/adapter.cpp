@@ -173,7 +173,7 @@ class Adapter final : public Method {
       auto bottleneck = std::make_shared<Bottleneck>(*site, width_of(*site), activations().at(nonlinearity_), init_);
       bottleneck->to(model.embedding_table().device());
       register_module(flat_name(site->name), bottleneck);
-      site->extend([bottleneck](const torch::Tensor& h) { return bottleneck->forward(h); });
+      site->extend([bottleneck](const torch::Tensor& h, const SublayerContext&) { return bottleneck->forward(h); });
       adapted_.emplace_back(library_path(*site), bottleneck);
     }
     if (layer_norms_) {

@@ -39,7 +39,7 @@ TEST(Adapter, AddsTheBottleneckToItsInput) {
   // h = [3 2]: D h + b = 3 + 4 - 4 = 3, relu 3, U 3 + b = [30.5 60.25]. h = [1 1]: 3 - 4 = -1, relu 0: the bias alone.
   const auto h = torch::tensor({{3.0, 2.0}, {1.0, 1.0}});
   const auto wanted = torch::tensor({{33.5, 62.25}, {1.5, 1.25}});
-  EXPECT_TRUE(torch::equal(model.sublayer_sites().at(1)->forward(h), wanted));
+  EXPECT_TRUE(torch::equal(model.sublayer_sites().at(1)->forward(h, {h, h}), wanted));
 }
 
 TEST(Adapter, KnowsTheNonlinearities) {
@@ -53,7 +53,8 @@ TEST(Adapter, KnowsTheNonlinearities) {
     testing::set(*adapter, "transformer/layers/0/attention/dense.down.weight", torch::tensor({{1.0, 0.0}}));
     testing::set(*adapter, "transformer/layers/0/attention/dense.up.weight", torch::tensor({{0.0}, {1.0}}));
     // h = [1 0]: D h = 1, and U puts f(1) second.
-    const auto y = model.sublayer_sites().at(0)->forward(torch::tensor({{1.0, 0.0}}));
+    const auto h = torch::tensor({{1.0, 0.0}});
+    const auto y = model.sublayer_sites().at(0)->forward(h, {h, h});
     EXPECT_NEAR(y[0][1].item<double>(), value, 1e-6) << name;
   }
 }

@@ -28,7 +28,8 @@ Output::Output(const Config& config, int64_t in, Sublayer::Position position, co
 
 torch::Tensor Output::forward(const torch::Tensor& x, const torch::Tensor& residual) const {
   const auto h = torch::dropout(dense->forward(x), dropout, is_training());
-  return norm->forward(sublayer->forward(h) + residual);
+  const auto normed = [this](const torch::Tensor& sum) { return norm->forward(sum); };
+  return normed(sublayer->forward(h, {residual, residual, normed}) + residual);
 }
 
 Layer::Layer(const Config& config, const std::string& path)

@@ -26,7 +26,7 @@ struct Output : torch::nn::Module {
   /// `path`: the module's name in the model, after which its site is named.
   Output(const Config& config, int64_t in, Sublayer::Position position, const std::string& path);
 
-  /// x [total, in], residual [total, hidden] -> [total, hidden].
+  /// x [total, in], residual [total, hidden] -> [total, hidden]. The residual is what the whole sublayer was given.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual) const;
 
   std::shared_ptr<Linear> dense;

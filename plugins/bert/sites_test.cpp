@@ -49,7 +49,7 @@ TEST(BertSites, ASublayerEndsBeforeTheResidualAndTheNorm) {
   // What is left of a sublayer that is emptied is the norm of what came in: with both emptied, two norms in a row.
   auto model = open_model("bert");
   for (Sublayer* site : model->sublayer_sites()) {
-    site->extend([](const torch::Tensor& h) { return torch::zeros_like(h); });
+    site->extend([](const torch::Tensor& h, const SublayerContext&) { return torch::zeros_like(h); });
   }
   const auto p = model->named_parameters();
   const torch::NoGradGuard no_grad;

@@ -49,7 +49,7 @@ class BitFit final : public Method {
   void attach(Model& model, const Tokenizer&) override {
     std::vector<std::string> modules = biased_modules(model);
     if (modules.empty()) {
-      throw ConfigError("plugin bitfit trains biases, and this model of type `" + model.facts().model_type +
+      throw UnsupportedError("plugin bitfit trains biases, and this model of type `" + model.facts().model_type +
                         "` has none");
     }
     if (targets_) modules = select_names(modules, *targets_);

@@ -53,7 +53,7 @@ TEST(BitFit, LeavesTheHeadOfAClassifierToTheHost) {
 TEST(BitFit, RefusesAModelWithoutBiases) {
   testing::SmallModel model({.with_bias = false, .head = true});
   EXPECT_THAT([&] { testing::make_method("bitfit")->attach(model, testing::ToyTokenizer()); },
-              ThrowsMessage<ConfigError>(HasSubstr("this model of type `small` has none")));
+              ThrowsMessage<UnsupportedError>(HasSubstr("this model of type `small` has none")));
 }
 
 TEST(BitFit, NamesTheNearestTarget) {

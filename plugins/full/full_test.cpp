@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace peftlab {
 namespace {
 
@@ -15,6 +17,33 @@ TEST(Full, TrainsEveryParameterOfTheModelAndHasNone) {
   full->attach(model, testing::ToyTokenizer());
   EXPECT_EQ(model.trained_parameters().size(), model.parameters().size());
   EXPECT_TRUE(full->parameters().empty());
+}
+
+TEST(Full, TrainsOnlyTheLayersAndModulesThatAreChosen) {
+  const auto trained = [](const Table& options) {
+    testing::ToyModel model({.hidden = 4, .layers = 3, .heads = 1, .kv_heads = 1});
+    model.freeze();
+    testing::make_method("full", options)->attach(model, testing::ToyTokenizer());
+    std::set<std::string> places;
+    for (const auto& [name, tensor] : model.trained_parameters()) {
+      places.insert(name.starts_with("transformer.layers.") ? name.substr(0, 20) : name);
+    }
+    return places;
+  };
+  using Set = std::set<std::string>;
+  EXPECT_EQ(trained({{"layers", std::vector<int64_t>{-1}}}), Set{"transformer.layers.2"});
+  EXPECT_EQ(trained({{"layers", std::vector<int64_t>{0, 2}}}), (Set{"transformer.layers.0", "transformer.layers.2"}));
+  EXPECT_EQ(trained({{"layers", std::vector<int64_t>{1}}, {"targets", std::vector<std::string>{"final_layernorm"}}}),
+            (Set{"transformer.layers.1", "transformer.final_layernorm.weight", "transformer.final_layernorm.bias"}));
+}
+
+TEST(Full, RefusesALayerThereIsNot) {
+  testing::ToyModel model({.hidden = 4, .layers = 3, .heads = 1, .kv_heads = 1});
+  for (const int64_t number : {3, -4}) {
+    const auto full = testing::make_method("full", {{"layers", std::vector<int64_t>{number}}});
+    EXPECT_THROW(full->attach(model, testing::ToyTokenizer()), ConfigError) << number;
+  }
+  EXPECT_THROW(testing::make_method("full", {{"layers", std::vector<int64_t>{}}}), ConfigError);
 }
 
 TEST(Full, LeavesAModelAndNoAdapter) {

@@ -87,6 +87,7 @@ class Gpt2 final : public Model {
   }
   EmbeddingSite& embedding_site() override { return *transformer_->embedding_site; }
   torch::Tensor embedding_table() override { return transformer_->wte->weight; }
+  std::string output_layer() const override { return config_.classifies() ? "" : kHead; }
   std::string classification_head() const override { return config_.classifies() ? kClasses : ""; }
   std::vector<std::string> default_lora_targets() const override { return {"c_attn"}; }
 

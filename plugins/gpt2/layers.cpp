@@ -28,13 +28,14 @@ Attention::Attention(const Config& config, int64_t layer, const std::string& pat
   sublayer = register_module("c_proj_sublayer", after_projection(config.hidden, Sublayer::Position::attention, path));
 }
 
-torch::Tensor Attention::forward(const torch::Tensor& x, const AttentionPlan& plan, KeyValueCache::Layer* cache) const {
+torch::Tensor Attention::forward(const torch::Tensor& x, const torch::Tensor& residual, const AttentionPlan& plan,
+                                 KeyValueCache::Layer* cache) const {
   const auto parts = c_attn->forward(x).view({-1, 3, site->heads, site->head_width}).unbind(1);
   AttendOptions options;
   options.dropout = is_training() ? attention_dropout : 0.0;
   options.scale = scale;
   const auto attended = plan.attend(parts[0], parts[1], parts[2], *site, cache, options);
-  return sublayer->forward(torch::dropout(c_proj->forward(attended), residual_dropout, is_training()));
+  return sublayer->forward(torch::dropout(c_proj->forward(attended), residual_dropout, is_training()), {x, residual});
 }
 
 Mlp::Mlp(const Config& config, const std::string& path)
@@ -45,8 +46,9 @@ Mlp::Mlp(const Config& config, const std::string& path)
       register_module("c_proj_sublayer", after_projection(config.hidden, Sublayer::Position::feed_forward, path));
 }
 
-torch::Tensor Mlp::forward(const torch::Tensor& x) const {
-  return sublayer->forward(torch::dropout(c_proj->forward(activation(c_fc->forward(x))), dropout, is_training()));
+torch::Tensor Mlp::forward(const torch::Tensor& x, const torch::Tensor& residual) const {
+  const auto h = torch::dropout(c_proj->forward(activation(c_fc->forward(x))), dropout, is_training());
+  return sublayer->forward(h, {x, residual});
 }
 
 Block::Block(const Config& config, int64_t layer, const std::string& path) {
@@ -57,8 +59,8 @@ Block::Block(const Config& config, int64_t layer, const std::string& path) {
 }
 
 torch::Tensor Block::forward(const torch::Tensor& x, const AttentionPlan& plan, KeyValueCache::Layer* cache) const {
-  const auto h = x + attn->forward(ln_1->forward(x), plan, cache);
-  return h + mlp->forward(ln_2->forward(h));
+  const auto h = x + attn->forward(ln_1->forward(x), x, plan, cache);
+  return h + mlp->forward(ln_2->forward(h), h);
 }
 
 Stack::Stack(const Config& config) : dropout(config.embedding_dropout) {

@@ -26,8 +26,9 @@ struct Attention : torch::nn::Module {
   /// `path`: the module's name in the model, after which its sites are named. `layer` counts from 0.
   Attention(const Config& config, int64_t layer, const std::string& path);
 
-  /// x [total, hidden] -> the same shape.
-  torch::Tensor forward(const torch::Tensor& x, const AttentionPlan& plan, KeyValueCache::Layer* cache) const;
+  /// x and residual [total, hidden] -> what is to be added to the residual.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual, const AttentionPlan& plan,
+                        KeyValueCache::Layer* cache) const;
 
   std::shared_ptr<Linear> c_attn, c_proj;
   std::shared_ptr<AttentionSite> site;
@@ -39,7 +40,8 @@ struct Attention : torch::nn::Module {
 struct Mlp : torch::nn::Module {
   Mlp(const Config& config, const std::string& path);
 
-  torch::Tensor forward(const torch::Tensor& x) const;
+  /// x and residual [total, hidden] -> what is to be added to the residual.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual) const;
 
   std::shared_ptr<Linear> c_fc, c_proj;
   std::shared_ptr<Sublayer> sublayer;

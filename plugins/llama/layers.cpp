@@ -24,8 +24,8 @@ Attention::Attention(const Config& config, int64_t layer, const std::string& pat
   sublayer = register_module("o_proj_sublayer", after(config.hidden, Sublayer::Position::attention, path + ".o_proj"));
 }
 
-torch::Tensor Attention::forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
-                                 KeyValueCache::Layer* cache) const {
+torch::Tensor Attention::forward(const torch::Tensor& x, const torch::Tensor& residual, const RotaryAngles& angles,
+                                 const AttentionPlan& plan, KeyValueCache::Layer* cache) const {
   const auto heads = [&](const std::shared_ptr<Linear>& map) {
     return map->forward(x).unflatten(-1, {-1, site->head_width});
   };
@@ -34,7 +34,7 @@ torch::Tensor Attention::forward(const torch::Tensor& x, const RotaryAngles& ang
   options.window = window;
   const auto attended =
       plan.attend(rotate(heads(q_proj), angles), rotate(heads(k_proj), angles), heads(v_proj), *site, cache, options);
-  return sublayer->forward(o_proj->forward(attended));
+  return sublayer->forward(o_proj->forward(attended), {x, residual});
 }
 
 Mlp::Mlp(const Config& config, const std::string& path) : activation(config.activation) {
@@ -45,8 +45,9 @@ Mlp::Mlp(const Config& config, const std::string& path) : activation(config.acti
                              after(config.hidden, Sublayer::Position::feed_forward, path + ".down_proj"));
 }
 
-torch::Tensor Mlp::forward(const torch::Tensor& x) const {
-  return sublayer->forward(down_proj->forward(activation(gate_proj->forward(x)) * up_proj->forward(x)));
+torch::Tensor Mlp::forward(const torch::Tensor& x, const torch::Tensor& residual) const {
+  const auto h = down_proj->forward(activation(gate_proj->forward(x)) * up_proj->forward(x));
+  return sublayer->forward(h, {x, residual});
 }
 
 Layer::Layer(const Config& config, int64_t number, const std::string& path) {
@@ -59,8 +60,8 @@ Layer::Layer(const Config& config, int64_t number, const std::string& path) {
 
 torch::Tensor Layer::forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
                              KeyValueCache::Layer* cache) const {
-  const auto h = x + self_attn->forward(input_layernorm->forward(x), angles, plan, cache);
-  return h + mlp->forward(post_attention_layernorm->forward(h));
+  const auto h = x + self_attn->forward(input_layernorm->forward(x), x, angles, plan, cache);
+  return h + mlp->forward(post_attention_layernorm->forward(h), h);
 }
 
 Stack::Stack(const Config& config) : rotary(config.rotary) {

@@ -87,6 +87,7 @@ class Llama final : public Model {
   }
   EmbeddingSite& embedding_site() override { return *model_->embedding_site; }
   torch::Tensor embedding_table() override { return model_->embed_tokens->weight; }
+  std::string output_layer() const override { return config_.classifies() ? "" : kHead; }
   std::string classification_head() const override { return config_.classifies() ? kClasses : ""; }
   std::vector<std::string> default_lora_targets() const override { return {"q_proj", "v_proj"}; }
 

@@ -28,8 +28,8 @@ Mlp::Mlp(int64_t width, int64_t inner, const char* gelu) : gelu(gelu) {
                              std::make_shared<Sublayer>(width, Sublayer::Position::feed_forward));
 }
 
-torch::Tensor Mlp::forward(const torch::Tensor& x) const {
-  return sublayer->forward(dense_4h_to_h->forward(torch::gelu(dense_h_to_4h->forward(x), gelu)));
+torch::Tensor Mlp::forward(const torch::Tensor& x, const SublayerContext& around) const {
+  return sublayer->forward(dense_4h_to_h->forward(torch::gelu(dense_h_to_4h->forward(x), gelu)), around);
 }
 
 FullAttention::FullAttention(int64_t width, int64_t heads) : width(width), heads(heads) {
@@ -39,10 +39,10 @@ FullAttention::FullAttention(int64_t width, int64_t heads) : width(width), heads
                              std::make_shared<Sublayer>(width, Sublayer::Position::attention));
 }
 
-torch::Tensor FullAttention::forward(const torch::Tensor& x, int64_t pictures) const {
+torch::Tensor FullAttention::forward(const torch::Tensor& x, int64_t pictures, const SublayerContext& around) const {
   const auto parts = query_key_value->forward(x).view({pictures, -1, 3, width}).unbind(2);
   const auto attended = attend_all(parts[0], parts[1], parts[2], heads);
-  return sublayer->forward(dense->forward(attended.view({-1, width})));
+  return sublayer->forward(dense->forward(attended.view({-1, width})), around);
 }
 
 }  // namespace peftlab::visualglm

@@ -30,7 +30,7 @@ struct Mlp : torch::nn::Module {
   /// `gelu`: "tanh" (the language model) or "none", the exact one (vision).
   Mlp(int64_t width, int64_t inner, const char* gelu);
 
-  torch::Tensor forward(const torch::Tensor& x) const;
+  torch::Tensor forward(const torch::Tensor& x, const SublayerContext& around) const;
 
   std::shared_ptr<Linear> dense_h_to_4h, dense_4h_to_h;
   std::shared_ptr<Sublayer> sublayer;
@@ -43,7 +43,7 @@ struct FullAttention : torch::nn::Module {
   FullAttention(int64_t width, int64_t heads);
 
   /// x [pictures * tokens, width] -> the same shape.
-  torch::Tensor forward(const torch::Tensor& x, int64_t pictures) const;
+  torch::Tensor forward(const torch::Tensor& x, int64_t pictures, const SublayerContext& around) const;
 
   std::shared_ptr<Linear> query_key_value, dense;
   std::shared_ptr<Sublayer> sublayer;

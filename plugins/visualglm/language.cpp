@@ -27,8 +27,8 @@ GlmAttention::GlmAttention(const LanguageConfig& config)
                              std::make_shared<Sublayer>(config.hidden, Sublayer::Position::attention));
 }
 
-torch::Tensor GlmAttention::forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
-                                    KeyValueCache::Layer* cache) const {
+torch::Tensor GlmAttention::forward(const torch::Tensor& x, const torch::Tensor& residual, const RotaryAngles& angles,
+                                    const AttentionPlan& plan, KeyValueCache::Layer* cache) const {
   const auto fused = query_key_value->forward(x);
   const auto parts =
       per_head ? fused.view({-1, heads, 3, head_width}).unbind(2) : fused.view({-1, 3, heads, head_width}).unbind(1);
@@ -37,7 +37,7 @@ torch::Tensor GlmAttention::forward(const torch::Tensor& x, const RotaryAngles& 
     return rotate(t.unflatten(-1, {2, head_width / 2}), angles).flatten(-2);
   };
   const auto attended = plan.attend(turn(parts[0]), turn(parts[1]), parts[2], *site, cache);
-  return sublayer->forward(dense->forward(attended));
+  return sublayer->forward(dense->forward(attended), {x, residual});
 }
 
 GlmLayer::GlmLayer(const LanguageConfig& config) : alpha(std::sqrt(2.0 * static_cast<double>(config.alpha_layers))) {
@@ -51,9 +51,10 @@ GlmLayer::GlmLayer(const LanguageConfig& config) : alpha(std::sqrt(2.0 * static_
 torch::Tensor GlmLayer::forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
                                 KeyValueCache::Layer* cache) const {
   const auto a = input_layernorm->forward(x);
-  const auto h = alpha * a + attention->forward(a, angles, plan, cache);
-  const auto m = post_attention_layernorm->forward(h);
-  return alpha * m + mlp->forward(m);
+  const auto kept = alpha * a;
+  const auto m = post_attention_layernorm->forward(kept + attention->forward(a, kept, angles, plan, cache));
+  const auto kept_again = alpha * m;
+  return kept_again + mlp->forward(m, {m, kept_again});
 }
 
 LanguageModel::LanguageModel(const LanguageConfig& config) {

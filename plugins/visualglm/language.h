@@ -31,9 +31,10 @@ struct Positions {
 struct GlmAttention : torch::nn::Module {
   explicit GlmAttention(const LanguageConfig& config);
 
-  /// x [total, hidden]; angles [total, 2, head width / 2]: of the two halves of a head.
-  torch::Tensor forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
-                        KeyValueCache::Layer* cache) const;
+  /// x and residual [total, hidden] -> what is to be added to the residual; angles [total, 2, head width / 2]: of the
+  /// two halves of a head.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual, const RotaryAngles& angles,
+                        const AttentionPlan& plan, KeyValueCache::Layer* cache) const;
 
   std::shared_ptr<Linear> query_key_value, dense;
   std::shared_ptr<AttentionSite> site;

@@ -41,7 +41,7 @@ TEST(VisualGlmSites, SublayersAreCalled) {
     auto fresh = open_model("model");
     for (Sublayer* other : fresh->sublayer_sites()) {
       if (other->name != site->name) continue;
-      other->extend([](const torch::Tensor& h) {
+      other->extend([](const torch::Tensor& h, const SublayerContext&) {
         EXPECT_EQ(h.dim(), 2);
         return 1.5 * h;
       });

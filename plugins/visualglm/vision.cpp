@@ -29,8 +29,10 @@ VisionLayer::VisionLayer(const VisionConfig& config) {
 }
 
 torch::Tensor VisionLayer::forward(const torch::Tensor& x, int64_t pictures) const {
-  const auto h = x + attention->forward(input_layernorm->forward(x), pictures);
-  return h + mlp->forward(post_attention_layernorm->forward(h));
+  const auto a = input_layernorm->forward(x);
+  const auto h = x + attention->forward(a, pictures, {a, x});
+  const auto m = post_attention_layernorm->forward(h);
+  return h + mlp->forward(m, {m, h});
 }
 
 VisionTransformer::VisionTransformer(const VisionConfig& config) {
@@ -86,9 +88,11 @@ QFormerLayer::QFormerLayer(const QFormerConfig& config, int64_t vision_width, bo
 
 torch::Tensor QFormerLayer::forward(const torch::Tensor& x, const torch::Tensor& seen) const {
   const auto a = input_layernorm->forward(x);
-  auto b = post_attention_layernorm->forward(a + attention->forward(a, seen.size(0)));
+  const auto normed = [this](const torch::Tensor& sum) { return post_attention_layernorm->forward(sum); };
+  auto b = normed(a + attention->forward(a, seen.size(0), {a, a, normed}));
   if (cross_attention) b = post_cross_attention_layernorm->forward(b + cross_attention->forward(b, seen));
-  return b + mlp->forward(b);
+  // This sum is normalized too, but by the next layer.
+  return b + mlp->forward(b, {b, b});
 }
 
 QFormer::QFormer(const QFormerConfig& config, int64_t vision_width) {

@@ -74,6 +74,7 @@ class VisualGlm final : public Model {
     return {{std::string(kHead) + ".weight", kTable}};
   }
 
+  std::string output_layer() const override { return head_ ? kHead : ""; }
   std::vector<AttentionSite*> attention_sites() override {
     std::vector<AttentionSite*> sites;
     for (const auto& layer : transformer_->layers) sites.push_back(layer->attention->site.get());

@@ -75,7 +75,7 @@ TEST_P(OnModel, EverySublayerIsCalledAndNamedAfterAMap) {
     Sublayer* site = fresh->sublayer_sites()[i];
     EXPECT_THAT(maps, ::testing::Contains(site->name));
     EXPECT_EQ(site->position, i % 2 == 0 ? Sublayer::Position::attention : Sublayer::Position::feed_forward);
-    site->extend([](const torch::Tensor& h) { return 1.5 * h; });
+    site->extend([](const torch::Tensor& h, const SublayerContext&) { return 1.5 * h; });
     EXPECT_GT(difference(logits(*fresh, {kTokens}), before), 1e-3) << site->name;
   }
 }

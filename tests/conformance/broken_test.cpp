@@ -35,6 +35,10 @@ enum class Defect {
   answers_in_float32,
   mixes_sequences,
   forgets_the_past,
+  leaves_out_a_gradient,
+  unmerges_nearly,
+  weighs_by_halves,
+  refuses_a_weight_after_changing,
   works_where_it_should_refuse,
   refuses_for_another_reason,
   trains_what_it_refuses,
@@ -71,8 +75,9 @@ class Suspect final : public Method {
   torch::Tensor forward(const torch::Tensor& x, const Linear::Map& next) {
     const torch::Tensor y = next(x);
     if (merged_) return y;
-    const torch::Tensor wide = x.to(torch::kFloat32);
-    torch::Tensor update = torch::linear(torch::linear(wide, a_), b_);
+    const torch::Tensor wide = x.to(a_.scalar_type());
+    torch::Tensor update = weight_ * torch::linear(torch::linear(wide, a_), b_);
+    if (defect_ == Defect::leaves_out_a_gradient) update = update * (1 + a_.detach().sum());
     if (defect_ == Defect::cannot_learn) update = update - 2 * update.detach() + update;
     if (extra_.defined()) update = update + extra_;
     if (defect_ == Defect::mixes_sequences || defect_ == Defect::forgets_the_past) {
@@ -89,8 +94,21 @@ class Suspect final : public Method {
 
   bool starts_at_base() const override { return true; }
 
+  void weigh(double weight) override {
+    if (defect_ == Defect::refuses_a_weight_after_changing) a_.detach().mul_(2);
+    if (defect_ == Defect::refuses_a_weight_after_changing && weight != 1) throw UnsupportedError("it cannot");
+    weight_ = defect_ == Defect::weighs_by_halves ? (1 + weight) / 2 : weight;
+  }
+
+  void unmerge(Model&) override {
+    const torch::NoGradGuard no_grad;
+    site_->weight.copy_(before_ + (defect_ == Defect::unmerges_nearly ? 1e-7 : 0.0));
+    merged_ = false;
+  }
+
   void merge(Model&) override {
     const torch::NoGradGuard no_grad;
+    before_ = site_->weight.detach().clone();
     site_->add_to_weight(torch::mm(b_, a_) * (defect_ == Defect::merges_twice_the_update ? 2.0 : 1.0));
     if (defect_ == Defect::refuses_after_changing) throw UnsupportedError("it cannot");
     if (extra_.defined()) site_->bias.add_(extra_);
@@ -130,8 +148,9 @@ class Suspect final : public Method {
   Defect defect_;
   int64_t rank_ = 0;
   bool merged_ = false;
+  double weight_ = 1.0;
   Linear* site_ = nullptr;
-  torch::Tensor a_, b_, extra_;
+  torch::Tensor a_, b_, extra_, before_;
 };
 
 testing::MethodCase suspect(Defect defect) {
@@ -181,6 +200,10 @@ const Breach kBreaches[] = {
     {Defect::answers_in_float32, testing::law_types_and_shapes, "dtype"},
     {Defect::mixes_sequences, testing::law_types_and_shapes, "alone differs from itself in a batch"},
     {Defect::forgets_the_past, testing::law_cache, "fed through the cache is off"},
+    {Defect::leaves_out_a_gradient, testing::law_gradient_check, "the gradient says"},
+    {Defect::unmerges_nearly, testing::law_merge, "unmerge() does not restore"},
+    {Defect::weighs_by_halves, testing::law_weight, "with weight 0 the outputs are off"},
+    {Defect::refuses_a_weight_after_changing, testing::law_weight, "weigh(1) changed the outputs"},
     {Defect::works_where_it_should_refuse, testing::law_start, "took a model that it is said to refuse"},
     {Defect::refuses_for_another_reason, testing::law_merge, "does not say `no classes`: it is Monday"},
     {Defect::trains_what_it_refuses, testing::law_cache, "refused the model, but changed it"},

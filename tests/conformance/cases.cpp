@@ -22,16 +22,35 @@ const registry::Registry& plugins() {
   return registry;
 }
 
-fs::path visualglm_folder() {
-  const char* source = std::getenv("PEFTLAB_SOURCE_DIR");
-  return fs::path(source ? source : ".") / "tests/oracle/visualglm/model";
+/// A model folder of the oracles.
+struct Family {
+  std::string plugin, folder;
+  Table changes;  ///< to its config.json
+};
+
+/// Dropout is off where a folder has it on: the laws that train compare losses.
+const std::map<std::string, Family>& families() {
+  static const std::map<std::string, Family> known = {
+      {"visualglm", {"visualglm", "visualglm/model", {}}},
+      {"gpt2", {"gpt2", "causal_models/gpt2", {{"attn_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"resid_pdrop", 0.0}}}},
+      {"llama", {"llama", "causal_models/llama", {}}},
+      {"bert", {"bert", "bert/bert_class", {{"attention_probs_dropout_prob", 0.0}, {"hidden_dropout_prob", 0.0}}}},
+  };
+  return known;
 }
 
-std::shared_ptr<Model> make_visualglm() {
-  const fs::path folder = visualglm_folder();
-  Params config(checkpoint::read_config(folder), "config.json");
+fs::path folder_of(const Family& family) {
+  const char* source = std::getenv("PEFTLAB_SOURCE_DIR");
+  return fs::path(source ? source : ".") / "tests/oracle" / family.folder;
+}
+
+std::shared_ptr<Model> make_model(const Family& family) {
+  const fs::path folder = folder_of(family);
+  Table table = checkpoint::read_config(folder);
+  for (const auto& [key, value] : family.changes) table[key] = value;
+  Params config(table, "config.json");
   config.ignore({"model_type"});
-  auto model = plugins().make_model("visualglm", config);
+  auto model = plugins().make_model(family.plugin, config);
   config.finish();
   checkpoint::load_weights(*model, folder, torch::kFloat32);
   return model;
@@ -59,9 +78,36 @@ void give_toy(testing::MethodCase& made) {
   made.shortest = {{7}, {kNoLabel}, 0, -1};
 }
 
+/// Texts whose next tokens are asked for.
+void give_causal(testing::MethodCase& made) {
+  made.examples = {labelled({3, 9, 1, 4, 27, 8, 28}, 4, 0), labelled({5, 2, 6, 17, 12, 28}, 2, 0),
+                   labelled({20, 11, 4, 7, 13, 19, 2, 1, 28}, 5, 0)};
+  made.shortest = {{7}, {kNoLabel}, 0, -1};
+}
+
+/// Texts whose first output names a class of three.
+void give_classes(testing::MethodCase& made) {
+  const auto classified = [](std::vector<int64_t> tokens, int64_t label) {
+    Encoded encoded{std::move(tokens), {}, 0, -1, 0};
+    encoded.labels.assign(encoded.tokens.size(), kNoLabel);
+    encoded.labels[0] = label;
+    return encoded;
+  };
+  made.examples = {classified({3, 9, 1, 4, 27, 8, 28}, 2), classified({5, 2, 6, 17, 12, 28}, 0),
+                   classified({20, 11, 4, 7, 13, 19, 2, 1, 28}, 1)};
+  made.shortest = {{7}, {kNoLabel}, 0, -1, 0};
+  made.keeps_cache = false;
+}
+
+/// What a method says of a model that lacks what it trains; empty where it works.
+std::string refusal_of(const std::string& plugin, const std::string& model) {
+  if (plugin == "head" && model != "bert") return "`labels` under [model]";
+  if (plugin == "bitfit" && model == "llama") return "has none";
+  return "";
+}
+
 /// As VisualGLM lays it out: picture, question, [gMASK, sop], answer, eop. Ids are those of the tiny model.
 void give_visualglm(testing::MethodCase& made) {
-  made.model = make_visualglm;
   made.examples = {labelled({46, 26, 33, 0, 0, 0, 47, 26, 33, 21, 12, 59, 60, 17, 40, 22, 61}, 12, 12, 3),
                    labelled({14, 9, 30, 59, 60, 51, 8, 40, 61}, 4, 4),
                    labelled({46, 26, 33, 0, 0, 0, 47, 26, 33, 5, 59, 60, 8, 13, 61}, 11, 11, 3)};
@@ -79,7 +125,7 @@ std::vector<Variation> variations() {
   static const std::map<std::string, Variation> defaults = {
       {"ia3", {"ia3", "default", ia3, /*seeded=*/false}},
       {"vera", {"vera", "default", {}, /*seeded=*/false}},
-      {"head", {"head", "default", {}, /*seeded=*/false, "`labels` under [model]"}},
+      {"head", {"head", "default", {}, /*seeded=*/false}},
   };
   static const std::vector<Variation> more = {
       {"lora",
@@ -89,6 +135,12 @@ std::vector<Variation> variations() {
       {"lora", "rslora", {{"rslora", true}}},
       {"lora", "dora", {{"dora", true}}},
       {"lora", "dora_dropout", {{"dora", true}, {"dropout", 0.2}}},
+      {"adalora",
+       "all_linear_dropout",
+       {{"targets", std::vector<std::string>{"all-linear"}}, {"rank", 3}, {"target_rank", 1}, {"dropout", 0.1}}},
+      {"adalora",
+       "pattern",
+       {{"targets", std::vector<std::string>{R"(.*\.0\..*dense)"}}, {"alpha", 32}, {"orthogonality", 0.0}}},
       {"adapter", "zero", {{"init", "zero"}}},
       {"adapter",
        "houlsby_width",
@@ -132,10 +184,12 @@ std::vector<Variation> variations() {
   return all;
 }
 
-std::vector<std::string> models() { return {"toy", "visualglm"}; }
+std::vector<std::string> models() { return {"toy", "visualglm", "gpt2", "llama", "bert"}; }
 
 bool available(const std::string& model) {
-  return model == "toy" || (plugins().find_if(Kind::model, model) && fs::exists(visualglm_folder() / "config.json"));
+  if (model == "toy") return true;
+  const Family& family = families().at(model);
+  return plugins().find_if(Kind::model, family.plugin) && fs::exists(folder_of(family) / "config.json");
 }
 
 std::optional<int64_t> formula(const Variation& variation, Model& model) {
@@ -153,6 +207,12 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
     const bool dora = params.get("dora", false, "");
     for (const Linear* site : model.linear_sites(params.get("targets", model.default_lora_targets(), ""))) {
       count += rank * (site->in + site->out) + (dora ? site->out : 0);
+    }
+    return count;
+  }
+  if (variation.plugin == "adalora") {
+    for (const Linear* site : model.linear_sites(params.get("targets", model.default_lora_targets(), ""))) {
+      count += integer("rank", 12) * (site->in + site->out + 1);
     }
     return count;
   }
@@ -190,6 +250,8 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
   }
   if (variation.plugin == "prompt") return integer("tokens", 20) * facts.hidden;
   if (variation.plugin == "ia3") {
+    // Elsewhere the targets are the plugin's own: tests/oracle/methods/defaults.json has their shapes.
+    if (facts.model_type != "toy" && facts.model_type != "chatglm") return std::nullopt;
     const auto targets = params.get("targets", std::vector<std::string>(), "");
     for (const Linear* site : model.linear_sites(targets)) {
       // At their input: the second feed-forward maps by default, the maps after the attentions by the pattern.
@@ -199,15 +261,25 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
     }
     return count;
   }
+  if (variation.plugin == "head") {
+    for (const auto& item : model.named_parameters()) {
+      const std::string head = model.classification_head();
+      if (!head.empty() && item.key().starts_with(head + ".")) count += item.value().numel();
+    }
+    return count;
+  }
   if (variation.plugin == "bitfit" || variation.plugin == "layernorm") {
+    const auto norms = model.norm_parameters();
+    const std::string head = model.classification_head();  // the host's to train
     const auto targets = params.get("targets", std::vector<std::string>(), "");
     for (const auto& item : model.named_parameters()) {
       const std::string& name = item.key();
+      if (!head.empty() && name.starts_with(head + ".")) continue;
       const std::string module = "." + name.substr(0, name.rfind('.'));
       const bool chosen = targets.empty() || std::any_of(targets.begin(), targets.end(), [&](const std::string& end) {
                             return module.ends_with("." + end);
                           });
-      const bool norm = module.ends_with("layernorm") || module.ends_with("ln_vision");
+      const bool norm = std::find(norms.begin(), norms.end(), name) != norms.end();
       const bool kind = variation.plugin == "bitfit" ? name.ends_with(".bias") : norm;
       if (chosen && kind) count += item.value().numel();
     }
@@ -222,19 +294,32 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
   return std::nullopt;
 }
 
-testing::MethodCase make_case(const Variation& variation, const std::string& model) {
+testing::MethodCase make_case(const Variation& variation, const std::string& model, torch::ScalarType type) {
   testing::MethodCase made;
   made.method = [name = variation.plugin](Params& params) { return plugins().make_method(name, params); };
   made.options = variation.options;
   made.seeded = variation.seeded;
-  made.refusal = variation.refusal;
+  made.refusal = refusal_of(variation.plugin, model);
+  made.type = type;
   made.tokenizer = std::make_shared<testing::ToyTokenizer>();
+  // peft's backward pass takes DoRA's norm as a constant, see plugins/lora.
+  if (const auto dora = variation.options.find("dora"); dora != variation.options.end()) {
+    made.exact_gradient = dora->second != Value(true);
+  }
   if (model == "toy") {
     give_toy(made);
   } else {
-    give_visualglm(made);
+    made.model = [&family = families().at(model)] { return make_model(family); };
+    // The toy and VisualGLM share names that no other model has.
+    if (model != "visualglm" && variation.plugin == "ia3") made.options = {};
+    if (model == "visualglm") give_visualglm(made);
+    if (model == "gpt2" || model == "llama") give_causal(made);
+    if (model == "bert") give_classes(made);
+    // The tiny BERT has 24 positions.
+    const std::set<std::string> prompts = {"prefix", "prompt", "ptuning", "ptuning_v2"};
+    if (model == "bert" && prompts.count(variation.plugin)) made.options["tokens"] = 4;
   }
-  made.parameters = formula(variation, *made.model());
+  made.parameters = formula({variation.plugin, variation.label, made.options}, *made.model());
   return made;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 /// \file
-/// What the laws are tried on: every method plugin there is, with several options, on two models.
+/// What the laws are tried on: every method plugin there is, with several options, on a model of every family.
 
 #include <peftlab/testing/conformance.h>
 
@@ -17,13 +17,12 @@ struct Variation {
   std::string label;  ///< letters, digits and underscores
   Table options;
   bool seeded = true;
-  std::string refusal = {};  ///< as in MethodCase
 };
 
 /// Every method plugin that was built, once with its defaults and then with the options that change what it computes.
 std::vector<Variation> variations();
 
-/// "toy"; and "visualglm", the tiny model of tests/oracle/visualglm.
+/// "toy", and the tiny models of tests/oracle: "visualglm", "gpt2", "llama", and "bert" (a classifier).
 std::vector<std::string> models();
 
 /// Whether `model` can be made here: its plugin and its files are there.
@@ -32,6 +31,7 @@ bool available(const std::string& model);
 /// What the plugin's README says is trained; nullopt where that is not known here.
 std::optional<int64_t> formula(const Variation& variation, Model& model);
 
-testing::MethodCase make_case(const Variation& variation, const std::string& model);
+testing::MethodCase make_case(const Variation& variation, const std::string& model,
+                              torch::ScalarType type = torch::kFloat32);
 
 }  // namespace peftlab::conformance

@@ -127,7 +127,7 @@ TEST_P(AdapterFolders, GiveTheTrainedOutputsAgainAndMerged) {
   EXPECT_FALSE(saved.is_model);
 
   Session read = open(GetParam().model);
-  attach_adapter(read, folder_, plugins());
+  attach_adapters(read, {{folder_}}, plugins());
   EXPECT_EQ(read.methods[0].plugin, GetParam().method);
   EXPECT_TRUE(torch::equal(logits(read), after));
   read.methods[0].method->merge(*read.model);
@@ -161,7 +161,7 @@ TEST(HeadAdapter, HoldsTheHeadAsPeftKeepsItAndNothingElse) {
   // Without the head there is nothing in it: it must not pass for an adapter.
   checkpoint::write_adapter(folder, {{{"peft_type", "HEAD"}}, {}, {}, {}, {}}, "");
   Session again = open("bert/bert_class");
-  EXPECT_THAT([&] { attach_adapter(again, folder, plugins()); },
+  EXPECT_THAT([&] { attach_adapters(again, {{folder}}, plugins()); },
               ThrowsMessage<FormatError>(HasSubstr("holds no tensors, but an adapter of type `HEAD` trains some")));
   fs::remove_all(folder);
 }
@@ -172,7 +172,7 @@ TEST(MethodsOnModels, RefuseWhatAModelLacks) {
       [&] {
         attach_methods(llama, {{"bitfit", {}}}, 0, plugins());
       },
-      ThrowsMessage<ConfigError>(HasSubstr("type `llama` has none")));
+      ThrowsMessage<UnsupportedError>(HasSubstr("type `llama` has none")));
   EXPECT_THAT(
       [&] {
         attach_methods(llama, {{"head", {}}}, 0, plugins());

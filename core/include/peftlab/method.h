@@ -61,6 +61,29 @@ class PEFTLAB_API Method : public torch::nn::Module {
   /// Throws:  UnsupportedError unless overridden: virtual tokens and non-linear parts cannot fold.
   virtual void merge(Model& model);
 
+  /// The inverse of merge(): the weights are again, to the bit, what they were before it (merge() sets them aside).
+  /// Throws: UnsupportedError unless overridden, or where nothing was merged.
+  virtual void unmerge(Model& model);
+
+  /// What the method adds to the model counts `weight` times from now on, for several adapters on one model.
+  /// Throws: UnsupportedError unless overridden, or `weight` is 1.
+  virtual void weigh(double weight);
+
+  // --- Training -----------------------------------------------------------------------------------------------------
+  //
+  // State of training beyond the parameters belongs into registered buffers: those are kept for resuming.
+
+  /// The factor on the learning rate of one of its parameters, by the name in named_parameters() (LoRA+).
+  virtual double rate_factor(const std::string& parameter) const;
+  /// Told before the first step how many there will be in all.
+  virtual void begin_training(int64_t steps);
+  /// What is added to the loss of every batch, a scalar; undefined for nothing. Reported losses do not hold it.
+  virtual torch::Tensor penalty() const;
+  /// Called after the optimizer's step number `step`, counted from 1, while the gradients are still there.
+  virtual void after_step(int64_t step);
+
+  // --- Files --------------------------------------------------------------------------------------------------------
+
   /// Whether what is saved is the whole model (full fine-tuning) rather than an adapter; save() is then not called.
   virtual bool saves_model() const { return false; }
 

@@ -114,8 +114,11 @@ class PEFTLAB_API Model : public torch::nn::Module {
   /// All linear maps, in the order of the module tree. The head is not among them where it is no module of its own, nor
   /// is the head of a classifier.
   const std::vector<Linear*>& linear_sites();
-  /// Those that `targets` name: see select_names(). Throws: ConfigError if a target names none.
+  /// Those that `targets` name: see select_names(); "all-linear" leaves the output layer out, as peft does.
+  /// Throws: ConfigError if a target names none.
   std::vector<Linear*> linear_sites(const std::vector<std::string>& targets);
+  /// The linear map from hidden states to logits, where it is a module of its own ("lm_head"); else empty.
+  virtual std::string output_layer() const { return ""; }
   /// Outputs of sublayers, in order.
   const std::vector<Sublayer*>& sublayer_sites();
   /// The attention layers of the stack that answers, first layer first.

@@ -61,8 +61,8 @@ void Linear::add_to_weight(const torch::Tensor& delta) {
   weight.copy_((weight.to(torch::kFloat32) + delta.to(torch::kFloat32)).to(weight.scalar_type()));
 }
 
-torch::Tensor Sublayer::forward(torch::Tensor h) const {
-  for (const Hook& hook : hooks_) h = hook(h);
+torch::Tensor Sublayer::forward(torch::Tensor h, const SublayerContext& around) const {
+  for (const Hook& hook : hooks_) h = hook(h, around);
   return h;
 }
 
@@ -80,7 +80,8 @@ RmsNorm::RmsNorm(int64_t width, double eps) : eps(eps) {
 }
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
-  const auto wide = x.to(torch::kFloat32);
+  // At least in float32, as in transformers.
+  const auto wide = x.scalar_type() == torch::kFloat64 ? x : x.to(torch::kFloat32);
   return weight * (wide * torch::rsqrt(wide.pow(2).mean(-1, /*keepdim=*/true) + eps)).to(x.scalar_type());
 }
 

@@ -37,4 +37,15 @@ void Method::merge(Model&) {
   throw UnsupportedError("this method cannot be folded into the weights: it adds tokens or parts that are not linear");
 }
 
+void Method::unmerge(Model&) { throw UnsupportedError("this method cannot be taken out of the weights again"); }
+
+void Method::weigh(double weight) {
+  if (weight != 1.0) throw UnsupportedError("this method cannot be weighted: what it adds is no part of a sum");
+}
+
+double Method::rate_factor(const std::string&) const { return 1.0; }
+void Method::begin_training(int64_t) {}
+torch::Tensor Method::penalty() const { return {}; }
+void Method::after_step(int64_t) {}
+
 }  // namespace peftlab

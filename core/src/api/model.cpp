@@ -3,6 +3,7 @@
 #include <peftlab/model.h>
 #include <peftlab/params.h>
 
+#include <algorithm>
 #include <regex>
 #include <set>
 
@@ -46,7 +47,10 @@ const std::vector<Linear*>& Model::linear_sites() {
 
 std::vector<Linear*> Model::linear_sites(const std::vector<std::string>& targets) {
   std::vector<std::string> names;
-  for (const Linear* site : linear_sites()) names.push_back(site->name);
+  const bool all = std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
+  for (const Linear* site : linear_sites()) {
+    if (!all || site->name != output_layer()) names.push_back(site->name);
+  }
   const auto chosen = select_names(names, targets);
   const std::set<std::string> wanted(chosen.begin(), chosen.end());
   std::vector<Linear*> sites;

@@ -43,9 +43,11 @@ torch::Device choose_device(const std::string& word) {
   const std::string problem = open_torch_cuda();
   if (problem.empty() && at::hasCUDA() && at::getNumGPUs() > 0) return torch::Device(torch::kCUDA, 0);
   if (word == "auto") return torch::kCPU;
-  throw ConfigError("device cuda: " + (problem.empty() ? std::string("LibTorch sees no GPU")
-                                                       : "LibTorch's CUDA library cannot be opened (script/setup --cuda "
-                                                         "installs what it needs): " + problem));
+  throw ConfigError("device cuda: " + (problem.empty()
+                                           ? std::string("LibTorch sees no GPU")
+                                           : "LibTorch's CUDA library cannot be opened (script/setup --cuda "
+                                             "installs what it needs): " +
+                                                 problem));
 }
 
 }  // namespace peftlab::attach

@@ -32,15 +32,26 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<AttachedMethod> methods;  ///< in the order they were attached
   torch::Device device = torch::kCPU;
-  std::string base_sha256;  ///< of the base weights; empty if they were drawn at random
+  bool is_pretrained = false;  ///< whether the weights are the folder's, not drawn at random
   int64_t base_parameters = 0;
+
+  /// Of the base weights; empty if they were drawn at random. Computed at the first call: reading all of a large model
+  /// for it takes longer than opening it.
+  const std::string& base_sha256() const;
 
   /// What the trainer updates: the methods' parameters as "<plugin>/<name>", then the base's own that are trained.
   TensorMap trained() const;
   int64_t trainable_parameters() const;
+  /// The same and the methods' buffers: what a resume point holds of them.
+  TensorMap kept_for_resuming() const;
+  /// The factors on the learning rate that are not 1, by the names in trained().
+  std::map<std::string, double> rate_factors() const;
   /// Whether a freshly attached session computes what the base does.
   bool starts_at_base() const;
   void set_training(bool on);
+
+ private:
+  mutable std::string base_sha256_;
 };
 
 /// "cpu", "cuda", "auto" (a GPU where there is one). Opens torch_cuda where it is needed.
@@ -66,18 +77,28 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
 void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
                     const registry::Registry& registry);
 
-/// Attaches the method a saved adapter folder describes, with its values and those of the head it was trained with.
-/// Throws: FormatError if it was trained on another base, or does not fit this one.
-void attach_adapter(Session& session, const std::filesystem::path& folder, const registry::Registry& registry);
+/// A saved adapter folder (of one method, or of a mixture), and how much of what it adds is wanted.
+struct AdapterUse {
+  std::filesystem::path folder;
+  double weight = 1.0;
+};
 
-/// The classes that a model needs a new head for, so that the adapter fits: those the adapter folder brings a head for,
+/// Attaches the methods that adapter folders describe, one after the other, each with its values and those of the head
+/// it was trained with. Several that add to the same maps are summed by weight: for LoRA exactly what their
+/// concatenation along the rank computes.
+/// Throws: FormatError if one was trained on another base, or does not fit this one; UnsupportedError for a weight other
+/// than 1 of a method that is no summand, and where two bring values of the same base parameter (a head).
+void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, const registry::Registry& registry);
+
+/// The classes that a model needs a new head for, so that the adapters fit: those an adapter folder brings a head for,
 /// where the model folder is no classifier itself; else none.
-std::vector<std::string> new_head_labels(const std::filesystem::path& model, const std::filesystem::path& adapter);
+std::vector<std::string> new_head_labels(const std::filesystem::path& model, const std::vector<AdapterUse>& adapters);
 
 /// What save_result() left.
 struct SavedResult {
   std::filesystem::path folder;
-  std::string sha256;  ///< of adapter_model.safetensors, or of a whole model's model.safetensors; empty: nothing trained
+  std::string
+      sha256;  ///< of adapter_model.safetensors, or of a whole model's model.safetensors; empty: nothing trained
   bool is_model = false;
 };
 

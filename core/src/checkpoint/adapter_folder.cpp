@@ -17,6 +17,8 @@ constexpr const char* kAdapters = "adapter.safetensors";
 constexpr const char* kExtra = "peftlab_extra.safetensors";
 constexpr const char* kBase = "peftlab.base_sha256";
 
+constexpr const char* kMixture = "peftlab_mixture.json";
+
 constexpr const char* kHead = "model_head.safetensors";
 constexpr const char* kHeadConfig = "head_config.json";
 constexpr const char* kLabels = "peftlab.labels";
@@ -149,6 +151,30 @@ std::string write_adapter(const fs::path& folder, const AdapterFiles& files, con
   return sha256_file(folder / kPeft);
 }
 
+std::vector<fs::path> adapter_parts(const fs::path& folder) {
+  const fs::path list = folder / kMixture;
+  if (!fs::exists(list)) return {folder};
+  const Value value = parse_json(read_text(list, size_t{1} << 20), list.string());
+  const Value* methods = value.find("methods");
+  const List* names = methods ? methods->get_if<List>() : nullptr;
+  if (!names || names->empty()) throw FormatError(list.string() + ": holds no list `methods`");
+  std::vector<fs::path> parts;
+  for (const Value& name : *names) {
+    const auto* text = name.get_if<std::string>();
+    // A name, no path: nothing outside the folder is read.
+    if (!text || text->empty() || *text == ".." || text->find('/') != std::string::npos) {
+      throw FormatError(list.string() + ": `methods` holds " + to_json(name) +
+                        ", wanted the name of a folder beside it");
+    }
+    parts.push_back(folder / *text);
+  }
+  return parts;
+}
+
+void write_adapter_parts(const fs::path& folder, const std::vector<std::string>& parts) {
+  write_text(folder / kMixture, to_json(Table{{"methods", parts}}) + "\n");
+}
+
 std::string adapter_kind(const Table& config, const std::string& origin) {
   const Value value(config);
   // A method of ours that another library takes for one of its own says so.
@@ -163,7 +189,8 @@ std::string adapter_kind(const Table& config, const std::string& origin) {
     const Value* output = inner->find("output_adapter");
     if (attention && output && attention->get_if<bool>() && output->get_if<bool>()) {
       if (*attention->get_if<bool>() && *output->get_if<bool>()) return "double_seq_bn";
-      if (*output->get_if<bool>()) return "seq_bn";
+      const Value* parallel = inner->find("is_parallel");
+      if (*output->get_if<bool>()) return parallel && *parallel == Value(true) ? "par_bn" : "seq_bn";
     }
   }
   throw FormatError(origin + ": says neither `peft_type` nor a `config` of the adapters library that is known here");

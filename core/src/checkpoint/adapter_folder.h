@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace peftlab::checkpoint {
 
@@ -24,6 +25,13 @@ AdapterFolder read_adapter(const std::filesystem::path& folder);
 
 /// Writes them. `base_sha256` goes into the tensors' metadata. Returns the sha256 of adapter_model.safetensors.
 std::string write_adapter(const std::filesystem::path& folder, const AdapterFiles& files, const std::string& base_sha256);
+
+/// The adapter folders that `folder` is made of: itself, or for a mixture one a method, in the order they are attached.
+/// Throws: FormatError if the list of a mixture's methods cannot be read.
+std::vector<std::filesystem::path> adapter_parts(const std::filesystem::path& folder);
+
+/// Writes the list that makes `folder` a mixture: names of folders in it, in the order of attaching.
+void write_adapter_parts(const std::filesystem::path& folder, const std::vector<std::string>& parts);
 
 /// The name a method plugin answers to for this adapter: peft's `peft_type`, or for a folder that `adapters` wrote the
 /// name of its configuration ("double_seq_bn" for Houlsby's).

@@ -31,7 +31,7 @@ inline OptionCheck fake_plugins(const std::string& kind, const std::string& plug
     const std::vector<std::string> none;
     return {false, kind == "method" ? std::vector<std::string>{"full", "lora", "prefix"} : none, {}, {}};
   }
-  return {true, {}, p.declared(), p.problems()};
+  return {true, {}, p.declared(), p.problems(), /*stands_alone=*/name == "method full"};
 }
 
 /// A file with nothing wrong and nothing but what must be there; `methods` is the text from [[method]] on.

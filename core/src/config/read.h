@@ -22,6 +22,7 @@ struct OptionCheck {
   std::vector<std::string> available;
   std::vector<OptionSpec> declared;
   std::vector<OptionProblem> problems;
+  bool stands_alone = false;  ///< of a method: nothing can be put beside it
 };
 
 /// Asks a plugin of a kind ("method", "metric", "dataset") about options. Config knows no registry; it is handed this.

@@ -1,5 +1,6 @@
 #include "config/read.h"
 #include "config/fake_plugins.h"
+#include "config/variants.h"
 
 #include <peftlab/error.h>
 
@@ -282,15 +283,48 @@ TEST(ReadExperiment, ATerminalIsSafeFromTheSourceLine) {
 TEST(ReadExperiment, WhatComesLaterIsRefusedByName) {
   EXPECT_EQ(messages(minimal_file("[tune]\nlearning_rate = [1e-4]\n"
                                   "[train]\noptimizer = \"paged_adamw\"\ngradient_checkpointing = true\n"
-                                  "[[method]]\nlabel = \"mix\"\nuse = [{ plugin = \"lora\", rank = 8 }, "
-                                  "{ plugin = \"prefix\", tokens = 16 }]\n"
                                   "[[method]]\nplugin = \"qlora\"\ntrain.optimizer = \"adamw8bit\"\n")),
             "[tune] comes later: this version of peftlab cannot search for the best values\n"
             "`optimizer` = \"paged_adamw\" comes later: this version of peftlab has \"adamw\"\n"
             "`gradient_checkpointing` comes later: this version of peftlab needs false\n"
-            "`use` comes later: this version of peftlab cannot put several plugins on one model\n"
             "the plugin `qlora` comes later: this version of peftlab cannot train on 4-bit weights\n"
             "`optimizer` = \"adamw8bit\" comes later: this version of peftlab has \"adamw\"\n");
+}
+
+TEST(ReadExperiment, SeveralPluginsOnOneModel) {
+  const Experiment e =
+      parse(minimal_file("[[method]]\nlabel = \"mix {lora.rank} {train.steps}\"\n"
+                         "use = [{ plugin = \"lora\", rank = 2 }, { plugin = \"prefix\", tokens = 1 }]\n"
+                         "grid = { \"lora.rank\" = [4, 8], \"train.steps\" = [5] }\n"));
+  ASSERT_EQ(e.methods.size(), 1u);
+  ASSERT_EQ(e.methods[0].plugins.size(), 2u);
+  EXPECT_EQ(e.methods[0].plugins[0].plugin, "lora");
+  EXPECT_EQ(e.methods[0].plugins[1].plugin, "prefix");
+  const auto all = variants(e.methods[0], e.train);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].label, "mix 8 5");
+  EXPECT_EQ(to_json(all[1].plugins[0].options), R"({"rank":8})");
+  EXPECT_EQ(to_json(all[1].plugins[1].options), R"({"tokens":1})");
+}
+
+TEST(ReadExperiment, WhatIsWrongWithUse) {
+  const auto use = [](const std::string& line) { return messages(minimal_file("[[method]]\nlabel = \"m\"\n" + line)); };
+  EXPECT_EQ(use("use = []\n"), "`use` must be a list of tables in [[method]] \"m\"\n");
+  EXPECT_EQ(use("use = [{ rank = 8 }]\n"), "`plugin` is missing in `use` of [[method]] \"m\"\n");
+  EXPECT_EQ(use("plugin = \"lora\"\nuse = [{ plugin = \"prefix\", tokens = 1 }]\n"),
+            "`plugin` and `use` are both given in [[method]] \"m\"\n");
+  EXPECT_EQ(use("rank = 8\nuse = [{ plugin = \"lora\" }, { plugin = \"prefix\", tokens = 1 }]\n"),
+            "`rank` stands beside `use` in [[method]] \"m\"\n");
+  EXPECT_EQ(use("use = [{ plugin = \"lora\" }, { plugin = \"lora\" }]\n"),
+            "`use` of [[method]] \"m\" names the plugin `lora` twice\n");
+  EXPECT_EQ(use("use = [{ plugin = \"full\" }, { plugin = \"lora\" }]\n"),
+            "`full` trains and saves the whole model: nothing can stand beside it in [[method]] \"m\"\n");
+  EXPECT_EQ(use("use = [{ plugin = \"lora\", rnak = 2 }, { plugin = \"prefix\", tokens = 1 }]\n"),
+            "unknown key `rnak` in `use` of [[method]] \"m\"\n");
+  EXPECT_EQ(use("use = [{ plugin = \"lora\" }, { plugin = \"prefix\", tokens = 1 }]\ngrid = { rank = [2] }\n"),
+            "the grid's `rank` names no plugin of `use` in [[method]] \"m\"\n");
+  EXPECT_EQ(use("use = [{ plugin = \"lora\" }, { plugin = \"prefix\", tokens = 1 }]\ngrid = { \"lora.rank\" = [0] }\n"),
+            "`rank` must be at least 1, found the integer 0\n");
 }
 
 TEST(ReadExperiment, RangesAndTypes) {
@@ -433,7 +467,7 @@ TEST(Overrides, ErrorsNameTheOverride) {
             "`method.lora.rank` names none of the [[method]] tables\n");
   EXPECT_EQ(messages(minimal_file(), {"train.steps.x=5", "nothing=1"}),
             "unknown key `nothing` in the file\n`steps` must be an integer, found a table\n");
-  EXPECT_EQ(messages(minimal_file("[[method]]\nlabel = \"r{rank}\"\nplugin = \"lora\"\ngrid = { rank = [1, 2] }\n"),
+  EXPECT_EQ(messages(minimal_file("[[method]]\nlabel = \"r{rank}\"\nplugin = \"lora\"\ngrid = { rank = [2] }\n"),
                      {"method.r{rank}.rank=3"}),
             "`rank` is in the method's grid, which would win\n");
   EXPECT_NE(errors(minimal_file(), {"train.steps=" + std::string(200, 'x')})

@@ -5,6 +5,7 @@
 
 #include "config/document.h"
 #include "config/read.h"
+#include "config/variants.h"
 
 #include <string>
 #include <vector>
@@ -34,11 +35,16 @@ class Reader {
 
   // Of one [[method]], in reader_method.cpp. `title` names it in messages.
   void read_method(const Node& node, const std::string& title, const TrainSection& base, MethodSection& method);
-  void read_use(const Node& use, const std::string& title, MethodSection& method);
   void read_train_keys(const Node& node, const std::string& title, const TrainSection& base, Table& keys);
   void read_grid(const Node& grid, const TrainSection& base, MethodSection& method);
   void check_options(const Node& node, const std::string& title, const MethodSection& method);
   void check_labels(const Experiment& experiment);
+
+  // Of several plugins in one [[method]], in reader_use.cpp. `method_keys`: what may stand beside `use`.
+  void read_use(const Node& node, const std::string& title, const std::vector<std::string>& method_keys,
+                MethodSection& method);
+  void check_grid_of_use(const std::string& title, const MethodSection& method);
+  void check_use(const Node& use, const std::string& title, const Variant& variant);
 
   /// A plugin and the options that `node` holds besides `own_keys`.
   PluginTable plugin_table(const Node& node, const std::string& kind, const std::string& plugin,

@@ -46,13 +46,12 @@ void Reader::read_method(const Node& node, const std::string& title, const Train
   config::read_method(params, method.label, plugin);
   add(params.problems(), node, title, kMethodKeys);
 
-  if (const Node* use = child(node, "use"); use != nullptr) {
-    read_use(*use, title, method);
-  } else if (!params.given("plugin")) {
-    add(node.where, "`plugin` is missing in " + title);
-  }
-  if (params.given("plugin")) {
+  if (child(node, "use") != nullptr) {
+    read_use(node, title, kMethodKeys, method);
+  } else if (params.given("plugin")) {
     method.plugins.push_back(plugin_table(node, "method", plugin, kMethodKeys));
+  } else {
+    add(node.where, "`plugin` is missing in " + title);
   }
   if (const Node* train = child(node, "train"); train != nullptr) {
     read_train_keys(*train, title, base, method.train);
@@ -60,24 +59,7 @@ void Reader::read_method(const Node& node, const std::string& title, const Train
   if (const Node* grid = child(node, "grid"); grid != nullptr) {
     read_grid(*grid, base, method);
   }
-  if (!child(node, "use")) {
-    check_options(node, title, method);
-  }
-}
-
-void Reader::read_use(const Node& use, const std::string& title, MethodSection& method) {
-  add(use.key, "`use` comes later: this version of peftlab cannot put several plugins on one model", "",
-      "give one `plugin` to each [[method]]");
-  for (const Node& item : use.items) {
-    const Node* plugin = child(item, "plugin");
-    const auto* name = plugin == nullptr ? nullptr : plugin->scalar.get_if<std::string>();
-    if (name == nullptr) {
-      add(item.where, "`plugin` is missing in `use` of " + title);
-      continue;
-    }
-    method.plugins.push_back(plugin_table(item, "method", *name, {"plugin"}));
-    check_plugin(item, "method", method.plugins.back(), {"plugin"}, "`use` of " + title);
-  }
+  check_options(node, title, method);
 }
 
 void Reader::read_train_keys(const Node& node, const std::string& title, const TrainSection& base, Table& keys) {
@@ -140,27 +122,54 @@ void Reader::read_grid(const Node& grid, const TrainSection& base, MethodSection
 }
 
 void Reader::check_options(const Node& node, const std::string& title, const MethodSection& method) {
-  if (method.plugins.size() != 1 || count_variants(method, kMostRuns) > kMostRuns) {
+  if (method.plugins.empty() || count_variants(method, kMostRuns) > kMostRuns) {
     return;
+  }
+  if (method.plugins.size() > 1) {
+    check_grid_of_use(title, method);
   }
   MethodSection nameless = method;
   nameless.label.clear();  // labels have a check of their own
   std::set<std::string> checked;
   for (const Variant& variant : variants(nameless, {})) {
-    const PluginTable& table = variant.plugins.front();
-    if (!checked.insert(to_json(table.options)).second) {
+    std::string combination;
+    for (const PluginTable& table : variant.plugins) {
+      combination += to_json(table.options);
+    }
+    if (!checked.insert(combination).second) {
       continue;
     }
     // The method as if this combination had been written out: each value keeps the place it has in the grid.
     Node written = node;
+    Node* use = child(node, "use") == nullptr ? nullptr : &written.entries["use"];
     for (const auto& [key, index] : variant.chosen) {
       const Node* values = grid_values(*child(node, "grid"), key);
-      if (values != nullptr && !key.starts_with("train.")) {
-        Node& entry = written.entries[key] = values->items[index];
+      if (values == nullptr || key.starts_with("train.")) {
+        continue;
+      }
+      const auto put = [&, given = &values->items[index]](Node& table, const std::string& option) {
+        Node& entry = table.entries[option] = *given;
         entry.key = values->key;
+      };
+      if (use == nullptr) {
+        put(written, key);
+        continue;
+      }
+      for (Node& item : use->items) {
+        const Node* plugin = child(item, "plugin");
+        const auto* name = plugin == nullptr ? nullptr : plugin->scalar.get_if<std::string>();
+        if (name != nullptr && key.starts_with(*name + ".")) {
+          put(item, key.substr(name->size() + 1));
+        } else if (use->items.size() == 1) {
+          put(item, key);
+        }
       }
     }
-    check_plugin(written, "method", table, kMethodKeys, title);
+    if (use != nullptr) {
+      check_use(*use, title, variant);
+    } else {
+      check_plugin(written, "method", variant.plugins.front(), kMethodKeys, title);
+    }
   }
 }
 

@@ -81,7 +81,8 @@ class Execution {
   void load(torch::Device device) {
     tell({.phase = "load"});
     const PhaseClock clock;
-    session_ = attach::open_model({spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed, spec_.model_labels}, registry_, device);
+    session_ = attach::open_model(
+        {spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed, spec_.model_labels}, registry_, device);
     attach::attach_methods(session_, spec_.methods, spec_.seed, registry_);
     trainable_ = session_.trainable_parameters();
     for (const auto& [split, path] : given_splits(spec_)) {
@@ -183,7 +184,8 @@ class Execution {
                     {"reference", judged.references()[i].front().value_or("")},
                     {"prediction", predictions[i]}};
       for (const Score& score : found) {
-        if (static_cast<int64_t>(score.per_item.size()) == judged.size()) line["item/" + score.name] = score.per_item[i];
+        if (static_cast<int64_t>(score.per_item.size()) == judged.size())
+          line["item/" + score.name] = score.per_item[i];
       }
       lines += to_json(line) + "\n";
     }
@@ -194,9 +196,10 @@ class Execution {
     const fs::path folder = work_folder(store_.folder(), uuid_) / "result";
     saved_ = attach::save_result(session_, folder);
     if (saved_.sha256.empty()) return;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      store_.add_artifact(uuid_, entry.path().filename().string(), saved_.is_model ? "model" : "adapter",
-                          store_.put_object_file(entry.path()));
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      if (!entry.is_regular_file()) continue;
+      store_.add_artifact(uuid_, fs::relative(entry.path(), folder).generic_string(),
+                          saved_.is_model ? "model" : "adapter", store_.put_object_file(entry.path()));
     }
   }
 
@@ -226,7 +229,8 @@ class Execution {
 }  // namespace
 
 std::string Progress::line() const {
-  return to_json(Table{{"phase", phase}, {"step", step}, {"steps", steps}, {"loss", loss}, {"learning_rate", learning_rate}});
+  return to_json(
+      Table{{"phase", phase}, {"step", step}, {"steps", steps}, {"loss", loss}, {"learning_rate", learning_rate}});
 }
 
 std::optional<Progress> Progress::parse(const std::string& line) {
@@ -246,7 +250,9 @@ std::optional<Progress> Progress::parse(const std::string& line) {
 
 fs::path work_folder(const fs::path& store, const std::string& run) { return store / "work" / run; }
 
-fs::path resume_file(const fs::path& store, const std::string& run) { return work_folder(store, run) / "resume.safetensors"; }
+fs::path resume_file(const fs::path& store, const std::string& run) {
+  return work_folder(store, run) / "resume.safetensors";
+}
 
 int64_t resume_step(const fs::path& file) {
   const checkpoint::SafetensorsFile saved(file);

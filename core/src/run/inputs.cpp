@@ -41,7 +41,7 @@ config::OptionChecker option_checker(const registry::Registry& registry) {
     Params params(options, "plugin " + name);
     switch (wanted) {
       case Kind::method:
-        registry.make_method(name, params);
+        check.stands_alone = registry.make_method(name, params)->saves_model();
         break;
       case Kind::metric:
         registry.make_metric(name, params);

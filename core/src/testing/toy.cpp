@@ -37,12 +37,14 @@ struct ToyModel::Layer : torch::nn::Module {
 
   torch::Tensor forward(torch::Tensor x, const AttentionPlan& plan, KeyValueCache::Layer* cache) {
     const int64_t kv_width = site->kv_heads * site->head_width, q_width = site->heads * site->head_width;
-    const auto parts = qkv->forward(first_norm->forward(x)).split_with_sizes({q_width, kv_width, kv_width}, -1);
+    const torch::Tensor a = first_norm->forward(x);
+    const auto parts = qkv->forward(a).split_with_sizes({q_width, kv_width, kv_width}, -1);
     const auto heads = [&](const torch::Tensor& t, int64_t n) { return t.reshape({-1, n, site->head_width}); };
     const auto attended = plan.attend(heads(parts[0], site->heads), heads(parts[1], site->kv_heads),
                                       heads(parts[2], site->kv_heads), *site, cache);
-    x = x + after_attention->forward(dense->forward(attended));
-    return x + after_mlp->forward(narrow->forward(torch::gelu(widen->forward(second_norm->forward(x)))));
+    x = x + after_attention->forward(dense->forward(attended), {a, x});
+    const torch::Tensor m = second_norm->forward(x);
+    return x + after_mlp->forward(narrow->forward(torch::gelu(widen->forward(m))), {m, x});
   }
 
   std::shared_ptr<LayerNorm> first_norm, second_norm;

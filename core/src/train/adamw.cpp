@@ -11,10 +11,10 @@ bool decays(const std::string& name, const torch::Tensor& parameter) {
 }
 
 AdamW::AdamW(const TensorMap& parameters, const Options& options) : options_(options) {
-  decaying_.weight_decay = options.weight_decay;
-  plain_.weight_decay = 0.0;
   for (const auto& [name, parameter] : parameters) {
-    Group& group = decays(name, parameter) ? decaying_ : plain_;
+    const auto given = options.rate_factors.find(name);
+    Group& group = group_of(decays(name, parameter) ? options.weight_decay : 0.0,
+                            given == options.rate_factors.end() ? 1.0 : given->second);
     group.names.push_back(name);
     group.parameters.push_back(parameter);
     group.first.push_back(torch::zeros_like(parameter));
@@ -23,37 +23,46 @@ AdamW::AdamW(const TensorMap& parameters, const Options& options) : options_(opt
   }
 }
 
+AdamW::Group& AdamW::group_of(double weight_decay, double rate_factor) {
+  for (Group& group : groups_) {
+    if (group.weight_decay == weight_decay && group.rate_factor == rate_factor) return group;
+  }
+  groups_.push_back({weight_decay, rate_factor, {}, {}, {}, {}, {}});
+  return groups_.back();
+}
+
 void AdamW::step(double learning_rate) {
   const torch::NoGradGuard no_grad;
-  for (Group* group : {&decaying_, &plain_}) {
+  for (Group& group : groups_) {
     std::vector<torch::Tensor> parameters, gradients, first, second, steps;
-    for (size_t i = 0; i < group->parameters.size(); ++i) {
-      if (!group->parameters[i].grad().defined()) continue;
-      parameters.push_back(group->parameters[i]);
-      gradients.push_back(group->parameters[i].grad());
-      first.push_back(group->first[i]);
-      second.push_back(group->second[i]);
-      steps.push_back(group->steps[i].add_(1));
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      if (!group.parameters[i].grad().defined()) continue;
+      parameters.push_back(group.parameters[i]);
+      gradients.push_back(group.parameters[i].grad());
+      first.push_back(group.first[i]);
+      second.push_back(group.second[i]);
+      steps.push_back(group.steps[i].add_(1));
     }
     if (parameters.empty()) continue;
-    at::_fused_adamw_(parameters, gradients, first, second, {}, steps, learning_rate, options_.beta1, options_.beta2,
-                      group->weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(parameters, gradients, first, second, {}, steps, learning_rate * group.rate_factor,
+                      options_.beta1, options_.beta2, group.weight_decay, options_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false);
   }
 }
 
 void AdamW::zero_gradients() {
-  for (Group* group : {&decaying_, &plain_}) {
-    for (auto& parameter : group->parameters) parameter.mutable_grad().reset();
+  for (Group& group : groups_) {
+    for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
   }
 }
 
 TensorMap AdamW::state() const {
   TensorMap state;
-  for (const Group* group : {&decaying_, &plain_}) {
-    for (size_t i = 0; i < group->names.size(); ++i) {
-      state[group->names[i] + "/m"] = group->first[i];
-      state[group->names[i] + "/v"] = group->second[i];
-      state[group->names[i] + "/t"] = group->steps[i];
+  for (const Group& group : groups_) {
+    for (size_t i = 0; i < group.names.size(); ++i) {
+      state[group.names[i] + "/m"] = group.first[i];
+      state[group.names[i] + "/v"] = group.second[i];
+      state[group.names[i] + "/t"] = group.steps[i];
     }
   }
   return state;

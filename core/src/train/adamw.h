@@ -6,6 +6,7 @@
 #include <peftlab/model.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ class AdamW {
     double beta1 = 0.9;
     double beta2 = 0.999;
     double epsilon = 1e-8;
+    /// By parameter, what its learning rate is multiplied with; 1 for those that are not there.
+    std::map<std::string, double> rate_factors = {};
   };
 
   AdamW(const TensorMap& parameters, const Options& options);
@@ -38,14 +41,17 @@ class AdamW {
   int64_t state_bytes() const;
 
  private:
+  /// Parameters that share weight decay and the factor on the learning rate.
   struct Group {
-    double weight_decay;
+    double weight_decay, rate_factor;
     std::vector<std::string> names;
     std::vector<torch::Tensor> parameters, first, second, steps;
   };
 
+  Group& group_of(double weight_decay, double rate_factor);
+
   Options options_;
-  Group decaying_, plain_;
+  std::vector<Group> groups_;
 };
 
 /// Scales the gradients so that their common 2-norm is at most `limit` (torch.nn.utils.clip_grad_norm_: the factor is

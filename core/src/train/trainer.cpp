@@ -50,7 +50,8 @@ class Loop {
         seed_(seed),
         watch_(watch),
         trained_(session.trained()),
-        optimizer_(trained_, {.weight_decay = section.weight_decay}),
+        kept_(session.kept_for_resuming()),
+        optimizer_(trained_, {.weight_decay = section.weight_decay, .rate_factors = session.rate_factors()}),
         scaler_(section.precision == "fp16"),
         total_(planned_steps(section, feed.size())),
         in_epoch_(steps_in_epoch(section, feed.size())),
@@ -58,9 +59,10 @@ class Loop {
 
   TrainResult run() {
     result_.optimizer_bytes = optimizer_.state_bytes();
+    for (const auto& attached : session_.methods) attached.method->begin_training(total_);
     if (!watch_.resume_file.empty() && std::filesystem::exists(watch_.resume_file)) {
       const int64_t bytes = result_.optimizer_bytes;
-      result_ = read_resume_point(watch_.resume_file, trained_, optimizer_, scaler_);
+      result_ = read_resume_point(watch_.resume_file, kept_, optimizer_, scaler_);
       result_.optimizer_bytes = bytes;
       result_.seconds_before = result_.seconds;
     }
@@ -96,7 +98,8 @@ class Loop {
     for (const auto& batch : batches) {
       for (const int64_t index : batch) labelled += feed_.labelled(index);
     }
-    if (labelled == 0) throw TrainError(fmt::format("step {}: no position of the batch has a label", result_.steps + 1));
+    if (labelled == 0)
+      throw TrainError(fmt::format("step {}: no position of the batch has a label", result_.steps + 1));
 
     StepReport report{.step = result_.steps + 1, .steps = total_, .learning_rate = rate};
     for (size_t i = 0; i < batches.size(); ++i) {
@@ -112,6 +115,12 @@ class Loop {
         throw TrainError(fmt::format("the loss of step {} is {} (learning rate {:g}): training diverged", report.step,
                                      report.loss, rate));
       }
+      for (const auto& attached : session_.methods) {
+        // A batch's share of the step's, as its loss is.
+        if (const auto penalty = attached.method->penalty(); penalty.defined()) {
+          loss = loss + penalty / static_cast<double>(batches.size());
+        }
+      }
       (loss * scaler_.scale()).backward();
       report.tokens += batch.layout.total();
       result_.examples += static_cast<int64_t>(batches[i].size());
@@ -121,10 +130,13 @@ class Loop {
     if (finite) {
       report.gradient_norm = clip_gradients(trained_, section_.max_grad_norm);
       if (!std::isfinite(report.gradient_norm)) {
-        throw TrainError(fmt::format("the gradient of step {} is not finite (loss {:g}, learning rate {:g}): training "
-                                     "diverged", report.step, report.loss, rate));
+        throw TrainError(
+            fmt::format("the gradient of step {} is not finite (loss {:g}, learning rate {:g}): training "
+                        "diverged",
+                        report.step, report.loss, rate));
       }
       optimizer_.step(rate);
+      for (const auto& attached : session_.methods) attached.method->after_step(report.step);
     } else {
       report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
       ++result_.skipped_steps;
@@ -151,7 +163,7 @@ class Loop {
   }
 
   void save() const {
-    if (!watch_.resume_file.empty()) write_resume_point(watch_.resume_file, trained_, optimizer_, scaler_, result_);
+    if (!watch_.resume_file.empty()) write_resume_point(watch_.resume_file, kept_, optimizer_, scaler_, result_);
   }
 
   attach::Session& session_;
@@ -159,7 +171,7 @@ class Loop {
   const config::TrainSection& section_;
   const int64_t seed_;
   const Watch& watch_;
-  const TensorMap trained_;
+  const TensorMap trained_, kept_;
   AdamW optimizer_;
   LossScaler scaler_;
   const int64_t total_, in_epoch_, every_;

@@ -29,6 +29,10 @@ struct MethodCase {
   Encoded shortest;                   ///< the least the model takes: one token where it can be, without a picture
   double learning_rate = 1e-2;        ///< of Adam, for the laws that train
   bool seeded = true;                 ///< false where these options leave nothing to chance
+  /// Of the base, for the laws that do not go through types themselves: float32 or bfloat16.
+  torch::ScalarType type = torch::kFloat32;
+  bool keeps_cache = true;      ///< false for an encoder, which has no next token: law 11 then asks nothing
+  bool exact_gradient = true;   ///< false where the method's backward pass leaves a term out on purpose (DoRA's norm)
   std::optional<int64_t> parameters;  ///< what the method's formula says is trained, for law 9
   /// Set where the model lacks what the method needs (classes, for a method that trains their head): words that the
   /// UnsupportedError of attach() must hold. Laws 3 to 11 then ask for that refusal, and that it changes nothing.
@@ -51,7 +55,8 @@ Violations law_learns(const MethodCase& given);
 /// 6. Saved and loaded into a fresh model: the same outputs, bit for bit, with the same options and with those of the
 ///    saved configuration; a file with a tensor missing, too many or of another shape is refused and changes nothing.
 Violations law_round_trip(const MethodCase& given);
-/// 7. merge() keeps outputs to 1e-5 of the largest, or throws UnsupportedError and changes nothing.
+/// 7. merge() keeps outputs to 1e-5 of the largest (bfloat16: to its rounding), or throws UnsupportedError and changes
+///    nothing. unmerge() after it restores weights and outputs bit for bit, or throws UnsupportedError.
 Violations law_merge(const MethodCase& given);
 /// 8. The same seed, the same losses; another seed, others.
 Violations law_seeds(const MethodCase& given);
@@ -63,6 +68,11 @@ Violations law_parameter_count(const MethodCase& given);
 Violations law_types_and_shapes(const MethodCase& given);
 /// 11. Tokens fed one by one through a key/value cache give what one pass over all gives, to 1e-5 of the largest.
 Violations law_cache(const MethodCase& given);
+/// 12. In float64 the gradient of the loss is its derivative: along two directions through all that is trained, central
+///     differences agree with it to 1e-5 of the gradient's length.
+Violations law_gradient_check(const MethodCase& given);
+/// 13. weigh(0) of a method that can be weighted gives the base's outputs, weigh(1) its own again.
+Violations law_weight(const MethodCase& given);
 
 struct Law {
   const char* name;
