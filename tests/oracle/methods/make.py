@@ -149,9 +149,10 @@ def write_all(to):
 
 
 def files(folder):
-    """What this makes; curves.json is of make_curves.py."""
-    found = (path for kind in ("json", "safetensors", "txt") for path in folder.rglob("*." + kind))
-    return {path.relative_to(folder) for path in found if path.name != "curves.json"}
+    """What this makes: folders with a script of their own and curves.json are not among it."""
+    found = (path.relative_to(folder) for kind in ("json", "safetensors", "txt") for path in folder.rglob("*." + kind))
+    others = ("adalora", "adapter_models", "lora_models", "ptuning")
+    return {path for path in found if path.name != "curves.json" and not path.parts[0].startswith(others)}
 
 
 def main():
