@@ -135,6 +135,23 @@ std::vector<Variation> variations() {
       {"lora", "rslora", {{"rslora", true}}},
       {"lora", "dora", {{"dora", true}}},
       {"lora", "dora_dropout", {{"dora", true}, {"dropout", 0.2}}},
+      {"lora",
+       "excluded",
+       {{"targets", std::vector<std::string>{"query_key_value", "dense"}},
+        {"exclude", std::vector<std::string>{"dense"}}}},
+      {"lora", "layers", {{"layers", std::vector<int64_t>{1}}, {"layers_pattern", std::vector<std::string>{"layers"}}}},
+      {"lora",
+       "patterns",
+       {{"targets", std::vector<std::string>{"query_key_value", "dense"}},
+        {"rank_pattern", Table{{"dense", 3}}},
+        {"alpha_pattern", Table{{"dense", 2.5}}}}},
+      {"lora", "bias_all", {{"bias", "all"}}},
+      {"lora", "bias_lora_only", {{"bias", "lora_only"}}},
+      {"lora", "gaussian", {{"init", "gaussian"}, {"rank", 4}}},
+      {"lora", "pissa", {{"init", "pissa"}, {"rank", 4}}, /*seeded=*/false},
+      {"lora", "pissa_rslora_dropout", {{"init", "pissa"}, {"rslora", true}, {"rank", 3}, {"dropout", 0.1}}},
+      {"lora", "frozen_half", {{"frozen_half", true}, {"rank", 6}}},
+      {"lora", "loraplus", {{"loraplus_ratio", 16}}},
       {"adalora",
        "all_linear_dropout",
        {{"targets", std::vector<std::string>{"all-linear"}}, {"rank", 3}, {"target_rank", 1}, {"dropout", 0.1}}},
@@ -203,10 +220,22 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
     return count;
   }
   if (variation.plugin == "lora") {
-    const int64_t rank = integer("rank", 8);
+    const int64_t halves = params.get("frozen_half", false, "") ? 2 : 1;
     const bool dora = params.get("dora", false, "");
+    const std::string bias = params.get("bias", "none", "");
     for (const Linear* site : model.linear_sites(params.get("targets", model.default_lora_targets(), ""))) {
+      const bool is_dense = site->name.ends_with(".dense");
+      if (params.given("exclude") && is_dense) continue;
+      if (params.given("layers") && site->name.find("layers.1.") == std::string::npos) continue;
+      const int64_t rank = params.given("rank_pattern") && is_dense ? 3 : integer("rank", 8) / halves;
       count += rank * (site->in + site->out) + (dora ? site->out : 0);
+      if (bias == "lora_only" && site->bias.defined()) count += site->out;
+    }
+    const std::string head = model.classification_head();
+    for (const auto& parameter : model.named_parameters()) {
+      const std::string& name = parameter.key();
+      const bool is_bias = name.ends_with(".bias") && (head.empty() || !name.starts_with(head + "."));
+      if (bias == "all" && is_bias) count += parameter.value().numel();
     }
     return count;
   }

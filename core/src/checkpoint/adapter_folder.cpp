@@ -43,7 +43,10 @@ void take_head(AdapterFiles& files) {
     }
     const std::string start = prefix + *name + ".";
     for (auto it = files.tensors.lower_bound(start); it != files.tensors.end() && it->first.starts_with(start);) {
-      files.head[it->first.substr(prefix.size())] = it->second;
+      // With bias = "all" peft writes its wrappers' biases too: the head's once more, and what it was before.
+      const std::string part = it->first.substr(start.size());
+      const bool copied = part.starts_with("modules_to_save.") || part.starts_with("original_module.");
+      if (!copied) files.head[it->first.substr(prefix.size())] = it->second;
       it = files.tensors.erase(it);
     }
   }

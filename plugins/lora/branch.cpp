@@ -1,0 +1,149 @@
+#include "branch.h"
+
+#include <peftlab/error.h>
+
+#include <cmath>
+
+namespace peftlab::lora {
+namespace {
+
+/// The length of every row: [out, in] -> [out].
+torch::Tensor row_lengths(const torch::Tensor& weight) { return torch::linalg_vector_norm(weight, 2, {1}); }
+
+/// Whether both are one piece of memory.
+bool same_memory(const torch::Tensor& one, const torch::Tensor& other) { return one.data_ptr() == other.data_ptr(); }
+
+}  // namespace
+
+Branch::Branch(Linear& site, const Options& options, int64_t rank, double alpha)
+    : site(site), scale(options.scale(rank, alpha)), dropout_(options.dropout), shares_site_(site.extended()) {
+  const int64_t trained = options.frozen_half ? rank / 2 : rank;
+  // peft makes two torch.nn.Linear before it draws A: their draws are taken from the generator and dropped.
+  Linear(site.in, trained, /*with_bias=*/false);
+  Linear(trained, site.out, /*with_bias=*/false);
+  auto first = torch::empty({trained, site.in}, torch::kFloat32);
+  if (options.init == kGaussian) {
+    torch::nn::init::normal_(first, 0.0, 1.0 / static_cast<double>(trained));
+  } else if (options.init == kKaiming) {
+    torch::nn::init::kaiming_uniform_(first, std::sqrt(5.0));
+  }
+  // peft keeps A in the base's type for a moment, so a 16-bit base rounds it.
+  first = first.to(site.weight.scalar_type()).to(site.weight.device(), torch::kFloat32);
+  a = register_parameter("lora_A", first);
+  b = register_parameter("lora_B", torch::zeros({site.out, trained}, first.options()));
+  if (options.frozen_half || options.init == kPissa) {
+    frozen_a = register_buffer("frozen_A", torch::zeros_like(a));
+    frozen_b = register_buffer("frozen_B", torch::zeros_like(b));
+  }
+  if (options.init == kPissa) start_at_principal_directions();
+  if (options.dora) {
+    at_start_ = site.weight.detach();
+    magnitude = register_parameter("lora_magnitude_vector", row_lengths(site.weight.detach().to(torch::kFloat32)));
+  }
+}
+
+/// W = U S V^T: A = sqrt(S / s) V^T and B = U sqrt(S / s) of the r largest S, and the same with the other sign stays.
+void Branch::start_at_principal_directions() {
+  const int64_t rank = a.size(0), most = std::min(site.in, site.out);
+  if (rank > most) {
+    throw ConfigError("`init` = \"pissa\" takes rank " + std::to_string(rank) + " from the weight of " + site.name +
+                      ", which has " + std::to_string(most) + " singular directions");
+  }
+  const torch::NoGradGuard no_grad;
+  const auto [u, s, vh] = torch::linalg_svd(site.weight.to(torch::kFloat32), /*full_matrices=*/false);
+  const torch::Tensor root = (s.slice(0, 0, rank) / scale).sqrt();
+  a.copy_(root.unsqueeze(1) * vh.slice(0, 0, rank));
+  b.copy_(u.slice(1, 0, rank) * root);
+  frozen_a.copy_(a);
+  frozen_b.copy_(-b);
+}
+
+torch::Tensor Branch::update() const {
+  torch::Tensor product = torch::mm(b, a);
+  if (frozen_a.defined()) product = product + torch::mm(frozen_b, frozen_a);
+  return scale * times * product;
+}
+
+/// m / |W + s B A| per row, [out]. A row of zeros keeps its length 0 instead of dividing by it.
+torch::Tensor Branch::stretch(const torch::Tensor& weight) const {
+  torch::Tensor lengths;
+  {
+    const torch::NoGradGuard constant;
+    lengths = row_lengths(weight + update());
+    lengths.masked_fill_(lengths == 0, 1.0);
+  }
+  return magnitude / lengths;
+}
+
+torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) const {
+  const torch::Tensor y = next(x);
+  if (merged()) return y;
+  const bool drops = dropout_ > 0 && is_training();
+  const torch::Tensor wide = x.to(a.scalar_type());
+  const torch::Tensor input = torch::dropout(wide, dropout_, drops);
+  // The scale is applied where the tensor is narrow.
+  const double s = scale * times;
+  torch::Tensor low = torch::linear(torch::linear(input, a) * s, b);
+  // Apart from what is trained, so that both cancel to the bit at the start. It is part of the base: nothing is dropped.
+  if (frozen_a.defined()) low = low + torch::linear(torch::linear(wide, frozen_a) * s, frozen_b);
+  if (!magnitude.defined()) return (y + low).to(y.scalar_type());
+
+  const torch::Tensor base = site.weight.to(a.scalar_type());
+  const torch::Tensor c = stretch(base);
+  torch::Tensor plain;  // W x, of the dropped x as in peft, and without what other methods add
+  if (drops || shares_site_) {
+    plain = torch::linear(input, base);
+  } else {
+    plain = site.bias.defined() ? y - site.bias : y;
+  }
+  return (y + (c - 1) * plain + c * low).to(y.scalar_type());
+}
+
+void Branch::check_merge() const {
+  if (merged()) throw UnsupportedError("this LoRA is folded into the weights already");
+  if (magnitude.defined() && (shares_site_ || !same_memory(site.weight, at_start_))) {
+    throw UnsupportedError("DoRA at " + site.name +
+                           " reads the weight of the base, but another method extended that map before it or has "
+                           "changed its weight: one of the two has to stay unmerged");
+  }
+}
+
+void Branch::merge() {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor base = site.weight.to(torch::kFloat32);
+  torch::Tensor folded = base + update();
+  if (magnitude.defined()) folded = stretch(base).unsqueeze(1) * folded;
+  before_ = site.weight.detach();
+  // A new tensor in place of the old one, which may lie in a file that several processes share.
+  site.weight.set_data(folded.to(site.weight.scalar_type()));
+  after_ = site.weight.detach();
+}
+
+void Branch::check_unmerge() const {
+  if (!merged()) throw UnsupportedError("this LoRA is not folded into the weights");
+  if (!same_memory(site.weight, after_)) {
+    throw UnsupportedError("the weight of " + site.name +
+                           " is no longer what this LoRA was folded into: what was merged later is taken out first");
+  }
+}
+
+void Branch::unmerge() {
+  site.weight.set_data(before_);
+  before_ = after_ = torch::Tensor();
+}
+
+torch::Tensor Branch::whole_a() const { return frozen_a.defined() ? torch::cat({a.detach(), frozen_a}, 0) : a; }
+
+torch::Tensor Branch::whole_b() const { return frozen_b.defined() ? torch::cat({b.detach(), frozen_b}, 1) : b; }
+
+void Branch::take(const torch::Tensor& whole_a, const torch::Tensor& whole_b) {
+  const torch::NoGradGuard no_grad;
+  const int64_t rank = a.size(0);
+  a.copy_(whole_a.slice(0, 0, rank));
+  b.copy_(whole_b.slice(1, 0, rank));
+  if (whole_a.size(0) == rank) return;
+  frozen_a.copy_(whole_a.slice(0, rank));
+  frozen_b.copy_(whole_b.slice(1, rank));
+}
+
+}  // namespace peftlab::lora
