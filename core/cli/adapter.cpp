@@ -11,6 +11,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace peftlab::cli {
 namespace {
 
@@ -70,7 +72,9 @@ int export_adapter(const Words& words) {
   const NewFolder target_folder(to);
   std::string lines;
   for (const store::Artifact& file : files) {
-    const fs::path target = target_folder.partial() / file.name;
+    std::string name = file.name;  // "lora:adapter_config.json" of a mixture
+    std::replace(name.begin(), name.end(), ':', '/');
+    const fs::path target = target_folder.partial() / name;
     fs::create_directories(target.parent_path());
     const fs::path object = store.object_path(file.sha256);
     std::error_code error;
@@ -79,7 +83,7 @@ int export_adapter(const Words& words) {
     if (const std::string found = sha256_file(target); found != file.sha256) {
       throw StoreError(fmt::format("{} is damaged: its sha256 is {}", object.string(), found));
     }
-    lines += fmt::format("{}  {}\n", file.sha256, (fs::path(to) / file.name).string());
+    lines += fmt::format("{}  {}\n", file.sha256, (fs::path(to) / name).string());
   }
   target_folder.give_name();
   print(lines);

@@ -13,6 +13,7 @@
 
 #include <peftlab/error.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace peftlab::run {
@@ -198,8 +199,10 @@ class Execution {
     if (saved_.sha256.empty()) return;
     for (const auto& entry : fs::recursive_directory_iterator(folder)) {
       if (!entry.is_regular_file()) continue;
-      store_.add_artifact(uuid_, fs::relative(entry.path(), folder).generic_string(),
-                          saved_.is_model ? "model" : "adapter", store_.put_object_file(entry.path()));
+      // Of a mixture, which has a folder a method: "lora:adapter_model.safetensors".
+      std::string name = fs::relative(entry.path(), folder).generic_string();
+      std::replace(name.begin(), name.end(), '/', ':');
+      store_.add_artifact(uuid_, name, saved_.is_model ? "model" : "adapter", store_.put_object_file(entry.path()));
     }
   }
 
