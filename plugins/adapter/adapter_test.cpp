@@ -6,14 +6,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+#include <tuple>
+
 namespace peftlab {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::ThrowsMessage;
-using ::testing::UnorderedElementsAre;
 
 std::vector<std::string> names(const TensorMap& tensors) {
   std::vector<std::string> list;
@@ -28,34 +30,116 @@ std::shared_ptr<Method> attach(testing::ToyModel& model, const Table& options) {
   return adapter;
 }
 
-TEST(Adapter, AddsTheBottleneckToItsInput) {
-  testing::ToyModel model({.hidden = 2, .layers = 1, .heads = 1, .kv_heads = 1});
-  auto adapter = attach(model, {{"width", 1}, {"nonlinearity", "relu"}});
-  const std::string at = "transformer/layers/0/mlp/dense_4h_to_h.";
-  testing::set(*adapter, at + "down.weight", torch::tensor({{1.0, 2.0}}));
-  testing::set(*adapter, at + "down.bias", torch::tensor({-4.0}));
-  testing::set(*adapter, at + "up.weight", torch::tensor({{10.0}, {20.0}}));
-  testing::set(*adapter, at + "up.bias", torch::tensor({0.5, 0.25}));
+/// Two wide, one layer; D = [1 2], b_D = -4, U = [10 20], b_U = [0.5 0.25] after the feed-forward part.
+struct ByHand {
+  explicit ByHand(const std::string& kind, Table options = {})
+      : model({.hidden = 2, .layers = 1, .heads = 1, .kv_heads = 1}) {
+    options["kind"] = kind;
+    options["width"] = 1;
+    options["nonlinearity"] = "relu";
+    adapter = attach(model, options);
+    const std::string at = "transformer/layers/0/mlp/dense_4h_to_h.";
+    testing::set(*adapter, at + "down.weight", torch::tensor({{1.0, 2.0}}));
+    testing::set(*adapter, at + "down.bias", torch::tensor({-4.0}));
+    testing::set(*adapter, at + "up.weight", torch::tensor({{10.0}, {20.0}}));
+    testing::set(*adapter, at + "up.bias", torch::tensor({0.5, 0.25}));
+  }
+
+  torch::Tensor feed_forward(const torch::Tensor& h, const SublayerContext& around) {
+    return model.sublayer_sites().at(1)->forward(h, around);
+  }
+
+  testing::ToyModel model;
+  std::shared_ptr<Method> adapter;
+};
+
+TEST(Adapter, OfHoulsbyAddsTheBottleneckToItsInput) {
   // h = [3 2]: D h + b = 3 + 4 - 4 = 3, relu 3, U 3 + b = [30.5 60.25]. h = [1 1]: 3 - 4 = -1, relu 0: the bias alone.
-  const auto h = torch::tensor({{3.0, 2.0}, {1.0, 1.0}});
+  const auto h = torch::tensor({{3.0, 2.0}, {1.0, 1.0}}), other = torch::tensor({{9.0, 9.0}, {9.0, 9.0}});
   const auto wanted = torch::tensor({{33.5, 62.25}, {1.5, 1.25}});
-  EXPECT_TRUE(torch::equal(model.sublayer_sites().at(1)->forward(h, {h, h}), wanted));
+  EXPECT_TRUE(torch::equal(ByHand("houlsby").feed_forward(h, {other, other}), wanted));
+  // Half of what it adds: [15.25 30.125] and [0.25 0.125].
+  const auto half = torch::tensor({{18.25, 32.125}, {1.25, 1.125}});
+  EXPECT_TRUE(torch::equal(ByHand("houlsby", {{"scale", 0.5}}).feed_forward(h, {other, other}), half));
+}
+
+TEST(Adapter, OfPfeifferReadsTheSumAndItsNorm) {
+  const auto h = torch::tensor({{3.0, 2.0}}), residual = torch::tensor({{1.0, 0.0}}),
+             other = torch::tensor({{9.0, 9.0}});
+  ByHand toy("pfeiffer");
+  // z = [4 2]: 4 + 4 - 4 = 4, U 4 + b = [40.5 80.25], and h is added, not z.
+  EXPECT_TRUE(torch::equal(toy.feed_forward(h, {other, residual}), torch::tensor({{43.5, 82.25}})));
+  // A norm that doubles: z = [8 4]: 8 + 8 - 4 = 12, U 12 + b = [120.5 240.25].
+  const auto doubled = [](const torch::Tensor& sum) { return 2 * sum; };
+  EXPECT_TRUE(torch::equal(toy.feed_forward(h, {other, residual, doubled}), torch::tensor({{123.5, 242.25}})));
+  EXPECT_FALSE(toy.model.sublayer_sites().at(0)->extended());
+}
+
+TEST(Adapter, InParallelReadsTheResidualStreamAndCountsFourTimes) {
+  const auto h = torch::tensor({{1.0, 1.0}}), residual = torch::tensor({{3.0, 2.0}}),
+             other = torch::tensor({{9.0, 9.0}});
+  ByHand toy("parallel");
+  // D r + b = 3, U 3 + b = [30.5 60.25], four times that and h.
+  EXPECT_TRUE(torch::equal(toy.feed_forward(h, {other, residual}), torch::tensor({{123.0, 242.0}})));
+  EXPECT_FALSE(toy.model.sublayer_sites().at(0)->extended());
 }
 
 TEST(Adapter, KnowsTheNonlinearities) {
-  const std::vector<std::pair<std::string, double>> at_one = {{"swish", 1 / (1 + std::exp(-1.0))},
-                                                              {"relu", 1.0},
-                                                              {"gelu", 0.5 * (1 + std::erf(std::sqrt(0.5)))},
-                                                              {"tanh", std::tanh(1.0)}};
-  for (const auto& [name, value] : at_one) {
+  const std::vector<std::tuple<std::string, double, double>> known = {
+      {"swish", 1, 1 / (1 + std::exp(-1.0))},
+      {"relu", -1, 0.0},
+      {"gelu", 1, 0.5 * (1 + std::erf(std::sqrt(0.5)))},
+      {"gelu_new", 1, 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * 1.044715))},
+      {"leakyrelu", -1, -0.01},
+      {"relu2", 3, 9.0},
+      {"tanh", 1, std::tanh(1.0)}};
+  for (const auto& [name, x, value] : known) {
     testing::ToyModel model({.hidden = 2, .layers = 1, .heads = 1, .kv_heads = 1});
     auto adapter = attach(model, {{"width", 1}, {"nonlinearity", name}});
     testing::set(*adapter, "transformer/layers/0/attention/dense.down.weight", torch::tensor({{1.0, 0.0}}));
     testing::set(*adapter, "transformer/layers/0/attention/dense.up.weight", torch::tensor({{0.0}, {1.0}}));
-    // h = [1 0]: D h = 1, and U puts f(1) second.
-    const auto h = torch::tensor({{1.0, 0.0}});
+    // h = [x 0]: D h = x, and U puts f(x) second.
+    const auto h = torch::tensor({{x, 0.0}}, torch::kFloat32);
     const auto y = model.sublayer_sites().at(0)->forward(h, {h, h});
     EXPECT_NEAR(y[0][1].item<double>(), value, 1e-6) << name;
+  }
+}
+
+TEST(Adapter, HasTheNumbersOfItsKind) {
+  // d = 16, two layers: 2 d m + m + d a place; houlsby m = 1, four places; pfeiffer m = 1, two; parallel m = 8, two.
+  const std::vector<std::pair<Table, int64_t>> counts = {
+      {{{"layer_norms", false}}, 4 * 49},
+      {{{"kind", "pfeiffer"}}, 2 * 49},
+      {{{"kind", "parallel"}}, 2 * 280},
+      {{{"kind", "parallel"}, {"places", "both"}, {"width", 1}}, 4 * 49},
+      {{{"places", "attention"}, {"layer_norms", false}}, 2 * 49}};
+  for (const auto& [options, wanted] : counts) {
+    testing::ToyModel model;
+    const auto adapter = attach(model, options);
+    int64_t count = 0;
+    for (const auto& parameter : adapter->parameters()) count += parameter.numel();
+    EXPECT_EQ(count, wanted) << to_json(options);
+    EXPECT_EQ(model.trained_parameters().size(), 0u) << to_json(options);
+  }
+}
+
+TEST(Adapter, StartsAtTheBaseWhereTheUpMapIsZero) {
+  const std::vector<std::pair<Table, bool>> starts = {{{}, false},
+                                                      {{{"init", "zero"}}, true},
+                                                      {{{"kind", "pfeiffer"}}, false},
+                                                      {{{"kind", "pfeiffer"}, {"init", "mam_adapter"}}, true},
+                                                      {{{"kind", "parallel"}}, true},
+                                                      {{{"kind", "parallel"}, {"init", "bert"}}, false}};
+  for (const auto& [options, at_base] : starts) {
+    testing::ToyModel model;
+    const auto adapter = attach(model, options);
+    EXPECT_EQ(adapter->starts_at_base(), at_base) << to_json(options);
+    for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+      const torch::Tensor h = torch::randn({3, 16}, type), residual = torch::randn({3, 16}, type);
+      const torch::Tensor y = model.sublayer_sites().at(1)->forward(h, {residual, residual});
+      EXPECT_EQ(y.scalar_type(), type);
+      EXPECT_EQ(torch::equal(y, h), at_base) << to_json(options);
+    }
   }
 }
 
@@ -72,6 +156,15 @@ TEST(Adapter, StandsAfterBothSublayersOfEveryLayer) {
   EXPECT_EQ(names(files.tensors), wanted);
   // Width 16 / 8.
   EXPECT_EQ(files.tensors.at(wanted[1]).sizes(), (std::vector<int64_t>{2, 16}));
+}
+
+TEST(Adapter, TargetsAreAmongThePlacesOfTheKind) {
+  const std::vector<std::string> first = {R"(transformer\.layers\.0\..*)"}, attention = {"attention.dense"};
+  testing::ToyModel model, both, none;
+  EXPECT_EQ(attach(model, {{"kind", "pfeiffer"}, {"targets", first}})->parameters().size(), 4u);
+  EXPECT_FALSE(model.sublayer_sites().at(0)->extended());
+  EXPECT_EQ(attach(both, {{"kind", "pfeiffer"}, {"places", "both"}, {"targets", first}})->parameters().size(), 8u);
+  EXPECT_THROW(attach(none, {{"kind", "pfeiffer"}, {"targets", attention}}), ConfigError);
 }
 
 TEST(Adapter, NamesBertsPlacesAsTheLibraryDoes) {
@@ -130,57 +223,18 @@ TEST(Adapter, HoulsbysStartIsCutAtTwoDeviations) {
 }
 
 TEST(Adapter, OptionsAreChecked) {
-  const std::vector<Table> wrong = {{{"width", 0}},  {{"reduction", 0.0}},  {{"nonlinearity", "softplus"}},
-                                    {{"init", "x"}}, {{"targets", List()}}, {{"width", 4}, {"reduction", 4}}};
+  const std::vector<Table> wrong = {{{"width", 0}},
+                                    {{"reduction", 0.0}},
+                                    {{"nonlinearity", "prelu"}},
+                                    {{"kind", "compacter"}},
+                                    {{"places", "everywhere"}},
+                                    {{"scale", std::numeric_limits<double>::infinity()}},
+                                    {{"init", "x"}},
+                                    {{"targets", List()}},
+
+                                    {{"width", 4}, {"reduction", 4}}};
   for (const Table& options : wrong)
     EXPECT_THROW(testing::make_method("adapter", options), ConfigError) << to_json(options);
-}
-
-TEST(AdapterConfiguration, OfTheLibraryTrainsNoLayerNorm) {
-  const auto adapter = testing::make_method("adapter");
-  EXPECT_EQ(to_json(adapter->options_from({{"config", "double_seq_bn"}, {"name", "mine"}})),
-            R"({"layer_norms":false})");
-  const Table four = {
-      {"mh_adapter", true}, {"output_adapter", true}, {"reduction_factor", 8}, {"non_linearity", "relu"}};
-  EXPECT_EQ(to_json(adapter->options_from({{"config", four}, {"name", "mine"}})),
-            R"({"layer_norms":false,"nonlinearity":"relu","reduction":8.0})");
-}
-
-TEST(AdapterConfiguration, TakesTheNameTheAdapterHasThere) {
-  testing::ToyModel model({.layers = 1});
-  auto adapter = attach(model, {{"layer_norms", false}});
-  AdapterFiles files = adapter->save(model), renamed;
-  renamed.config = files.config;
-  renamed.config["name"] = "mine";
-  for (const auto& [name, tensor] : files.tensors) {
-    std::string other = name;
-    renamed.tensors[other.replace(other.find(".peftlab."), 9, ".mine.")] = tensor + 1;
-  }
-  adapter->load(model, renamed);
-  for (const auto& [name, tensor] : adapter->save(model).tensors)
-    EXPECT_TRUE(torch::equal(tensor, files.tensors[name] + 1));
-}
-
-TEST(AdapterConfiguration, RefusesByNameWhatItCannotCompute) {
-  const auto adapter = testing::make_method("adapter");
-  const std::vector<std::pair<std::string, Value>> asked = {
-      {"mh_adapter", false},   {"is_parallel", true},       {"scaling", 4.0},
-      {"scaling", "learned"},  {"ln_after", true},          {"residual_before_ln", "post_add"},
-      {"cross_adapter", true}, {"phm_layer", true},         {"dropout", 0.1},
-      {"leave_out", List{1}},  {"inv_adapter", "nice"},     {"non_linearity", "leakyrelu"},
-      {"use_gating", true},    {"original_ln_before", true}};
-  for (const auto& [key, value] : asked) {
-    Table inner = {
-        {"mh_adapter", true}, {"output_adapter", true}, {"reduction_factor", 16}, {"non_linearity", "swish"}};
-    inner[key] = value;
-    EXPECT_THAT(
-        [&] {
-          adapter->options_from({{"config", inner}});
-        },
-        ThrowsMessage<FormatError>(HasSubstr("`config." + key + "` = " + to_json(value))));
-  }
-  EXPECT_THAT([&] { adapter->options_from({{"config", "seq_bn"}}); }, ThrowsMessage<FormatError>(HasSubstr("seq_bn")));
-  EXPECT_THROW(adapter->options_from({{"config", Table{{"reduction_factor", Table{{"1", 8}}}}}}), FormatError);
 }
 
 }  // namespace

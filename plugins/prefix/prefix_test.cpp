@@ -96,8 +96,55 @@ TEST(Prefix, RefusesAnEncoderThatIsNotThePrefixs) {
   EXPECT_THAT([&] { prefix->load(model, files); }, ThrowsMessage<FormatError>(HasSubstr("prompt_embeddings")));
 }
 
+TEST(Prefix, StartsFromWhatTheModelKeepsOfAText) {
+  testing::ToyModel model({.hidden = 4, .layers = 2, .heads = 2, .kv_heads = 1});
+  KeyValueCache cache(0);
+  {
+    const torch::NoGradGuard no_grad;
+    model.eval();
+    model.hidden(pack({{{2, 0, 1}, {kNoLabel, kNoLabel, kNoLabel}, 0, -1}}), &cache);
+    model.train();
+  }
+  const Table options = {{"tokens", 3}, {"projection", false}, {"init", "text"}, {"text", "cab"}};
+  const auto rows = attach(model, options)->parameters()[0].detach();
+  EXPECT_TRUE(model.is_training());
+  // Columns 0 and 1 are layer 0's keys, 6 and 7 layer 1's values.
+  EXPECT_TRUE(torch::equal(rows.slice(1, 0, 2), cache.layers[0].keys[0][0].slice(0, 0, 3)));
+  EXPECT_TRUE(torch::equal(rows.slice(1, 6, 8), cache.layers[1].values[0][0].slice(0, 0, 3)));
+}
+
+TEST(Prefix, ATextLongerThanTheModelHoldsIsRefused) {
+  testing::ToyModel model({.max_length = 8});
+  const Table options = {{"tokens", 9}, {"projection", false}, {"init", "text"}, {"text", "abc"}};
+  EXPECT_THAT([&] { attach(model, options); }, ThrowsMessage<ConfigError>(HasSubstr("holds 8")));
+}
+
+TEST(Prefix, PositionsAreShiftedOrKeptOrTheModels) {
+  const auto first = [](const std::string& positions) {
+    testing::ToyModel model;
+    auto prefix = attach(model, {{"tokens", 3}, {"positions", positions}});
+    const Table options = prefix->options_from(prefix->save(model).config);
+    EXPECT_EQ(options.count("positions"), positions == "model" ? 0u : 1u);
+    if (options.count("positions")) {
+      EXPECT_EQ(options.at("positions"), Value(positions));
+    }
+    return model.attention_sites()[1]->first_position();
+  };
+  EXPECT_EQ(first("shifted"), 3);
+  EXPECT_EQ(first("kept"), 0);
+  EXPECT_EQ(first("model"), testing::ToyModel().facts().prefix_takes_positions ? 3 : 0);
+}
+
 TEST(Prefix, OptionsAreChecked) {
-  const std::vector<Table> wrong = {{{"tokens", 0}}, {{"hidden", 0}}, {{"hidden", 4}, {"projection", false}}};
+  const std::vector<Table> wrong = {{{"tokens", 0}},
+                                    {{"hidden", 0}},
+                                    {{"hidden", 4}, {"projection", false}},
+                                    {{"init", "zeros"}},
+                                    {{"positions", "moved"}},
+                                    {{"init", "text"}, {"text", "ab"}},
+                                    {{"init", "text"}, {"projection", false}},
+                                    {{"init", "text"}, {"text", ""}, {"projection", false}},
+                                    {{"text", "ab"}, {"projection", false}}};
   for (const Table& options : wrong)
     EXPECT_THROW(testing::make_method("prefix", options), ConfigError) << to_json(options);
 }

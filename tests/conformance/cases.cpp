@@ -100,9 +100,11 @@ void give_classes(testing::MethodCase& made) {
 }
 
 /// What a method says of a model that lacks what it trains; empty where it works.
-std::string refusal_of(const std::string& plugin, const std::string& model) {
+std::string refusal_of(const Variation& variation, const std::string& model) {
+  const std::string& plugin = variation.plugin;
   if (plugin == "head" && model != "bert") return "`labels` under [model]";
   if (plugin == "bitfit" && model == "llama") return "has none";
+  if (plugin == "prefix" && variation.label == "text" && model == "bert") return "needs keys and values of a text";
   return "";
 }
 
@@ -166,12 +168,30 @@ std::vector<Variation> variations() {
        "one_stack",
        {{"targets", std::vector<std::string>{R"(transformer\..*)"}}, {"reduction", 3.5}, {"nonlinearity", "relu"}}},
       {"adapter", "tanh", {{"reduction", 4}, {"nonlinearity", "tanh"}}},
+      // Of a single ReLU, which the reduction gives in the Q-Former, nothing may be left to learn.
+      {"adapter", "pfeiffer", {{"kind", "pfeiffer"}, {"width", 6}}},
+      {"adapter",
+       "pfeiffer_both_norms",
+       {{"kind", "pfeiffer"}, {"places", "both"}, {"width", 3}, {"layer_norms", true}, {"nonlinearity", "gelu_new"}}},
+      {"adapter", "pfeiffer_zero", {{"kind", "pfeiffer"}, {"init", "zero"}, {"nonlinearity", "leakyrelu"}}},
+      {"adapter", "parallel", {{"kind", "parallel"}}},
+      {"adapter",
+       "parallel_attention_scale",
+       {{"kind", "parallel"}, {"places", "attention"}, {"scale", 0.5}, {"init", "bert"}, {"width", 4}}},
       {"prefix", "flat", {{"projection", false}, {"tokens", 3}}},
       {"prefix", "narrow", {{"hidden", 5}, {"tokens", 1}}},
       {"ptuning_v2", "mlp", {{"encoder", "mlp"}, {"tokens", 3}, {"hidden", 5}}},
       {"ptuning_v2", "lstm", {{"encoder", "lstm"}, {"tokens", 3}, {"hidden", 6}}},
       {"ptuning_v2", "transformer", {{"encoder", "transformer"}, {"tokens", 4}}},
       {"ptuning_v2", "dropout", {{"dropout", 0.2}, {"tokens", 3}}},
+      {"prefix",
+       "text",
+       {{"projection", false}, {"init", "text"}, {"text", "abc"}, {"tokens", 4}},
+       /*seeded=*/false},
+      {"ptuning", "narrow", {{"hidden", 5}, {"tokens", 1}}},
+      {"ptuning", "lstm", {{"encoder", "lstm"}, {"tokens", 3}, {"hidden", 6}}},
+      {"ptuning", "lstm_dropout", {{"encoder", "lstm"}, {"tokens", 3}, {"hidden", 5}, {"layers", 3}, {"dropout", 0.2}}},
+      {"prompt", "template", {{"template", "ab{soft}c"}, {"tokens", 3}}},
       {"prompt", "vocabulary", {{"init", "vocabulary"}, {"tokens", 3}}},
       {"prompt", "text", {{"init", "text"}, {"text", "abc"}, {"tokens", 4}}, /*seeded=*/false},
       {"ia3",
@@ -247,16 +267,20 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
   }
   if (variation.plugin == "adapter") {
     const auto width = params.get_optional<int64_t>("width", "");
-    const double reduction = params.get("reduction", 16.0, "");
+    const std::string kind = params.get("kind", "houlsby", "");
+    const std::string places = params.get("places", kind == "houlsby" ? "both" : "feed_forward", "");
+    const double reduction = params.get("reduction", kind == "parallel" ? 2.0 : 16.0, "");
     const bool one_stack = params.given("targets");
     const auto in_stack = [&](const std::string& name) { return !one_stack || name.starts_with("transformer."); };
     for (const Sublayer* site : model.sublayer_sites()) {
       if (!in_stack(site->name)) continue;
+      const bool is_attention = site->position == Sublayer::Position::attention;
+      if (places != "both" && places != (is_attention ? "attention" : "feed_forward")) continue;
       const int64_t d = site->width;
       const int64_t m = width ? *width : std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(d) / reduction));
       count += 2 * d * m + m + d;
     }
-    if (!params.get("layer_norms", true, "")) return count;
+    if (!params.get("layer_norms", kind == "houlsby", "")) return count;
     const auto parameters = model.named_parameters();
     for (const std::string& norm : model.norm_parameters()) count += in_stack(norm) ? parameters[norm].numel() : 0;
     return count;
@@ -276,6 +300,12 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
     if (encoder == "transformer") return p * w + 4 * (w * w + w) + (w * h + h) + (h * w + w) + 4 * w + (w * c + c);
     const int64_t first = 2 * (4 * h * w + 4 * h * h + 8 * h), second = 2 * (8 * h * h + 4 * h * h + 8 * h);
     return p * w + first + second + (2 * h * h + h) + (h * c + c);
+  }
+  if (variation.plugin == "ptuning") {
+    const int64_t p = integer("tokens", 20), d = facts.hidden, h = integer("hidden", d), layers = integer("layers", 2);
+    if (params.get("encoder", "mlp", "") == "mlp") return p * d + (d * h + h) + (h * h + h) + (h * d + d);
+    const int64_t first = 2 * (4 * h * d + 4 * h * h + 8 * h), further = 2 * (12 * h * h + 8 * h);
+    return p * d + first + (layers - 1) * further + (4 * h * h + 2 * h) + (2 * h * d + d);
   }
   if (variation.plugin == "prompt") return integer("tokens", 20) * facts.hidden;
   if (variation.plugin == "ia3") {
@@ -328,7 +358,7 @@ testing::MethodCase make_case(const Variation& variation, const std::string& mod
   made.method = [name = variation.plugin](Params& params) { return plugins().make_method(name, params); };
   made.options = variation.options;
   made.seeded = variation.seeded;
-  made.refusal = refusal_of(variation.plugin, model);
+  made.refusal = refusal_of(variation, model);
   made.type = type;
   made.tokenizer = std::make_shared<testing::ToyTokenizer>();
   // peft's backward pass takes DoRA's norm as a constant, see plugins/lora.

@@ -70,8 +70,8 @@ INSTANTIATE_TEST_SUITE_P(Plugins, MethodLaws, ::testing::ValuesIn(trials()), tri
 TEST(MethodPlugins, AreFound) {
   std::vector<std::string> names;
   for (const Variation& variation : variations()) names.push_back(variation.plugin);
-  for (const char* name :
-       {"adalora", "adapter", "bitfit", "full", "head", "ia3", "layernorm", "lora", "none", "prefix", "prompt", "vera"}) {
+  for (const char* name : {"adalora", "adapter", "bitfit", "full", "head", "ia3", "layernorm", "lora", "none", "prefix",
+                           "prompt", "ptuning", "ptuning_v2", "vera"}) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
   }
 }

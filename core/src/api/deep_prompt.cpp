@@ -53,7 +53,7 @@ DeepPrompt::State DeepPrompt::state() const {
 }
 
 void DeepPrompt::attach(const std::shared_ptr<DeepPrompt>& prompt, Model& model, const DeepPromptShape& shape,
-                        std::function<torch::Tensor(const torch::Tensor&)> finish) {
+                        std::function<torch::Tensor(const torch::Tensor&)> finish, std::optional<bool> take_positions) {
   const auto sites = model.attention_sites();
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     const auto source = [prompt, layer, shape, finish] {
@@ -61,7 +61,7 @@ void DeepPrompt::attach(const std::shared_ptr<DeepPrompt>& prompt, Model& model,
       const auto part = [&](int64_t index) { return finish ? finish(p.select(1, index)) : p.select(1, index); };
       return KeyValue{part(2 * layer), part(2 * layer + 1)};
     };
-    sites[layer]->prepend(source, shape.tokens, model.facts().prefix_takes_positions);
+    sites[layer]->prepend(source, shape.tokens, take_positions.value_or(model.facts().prefix_takes_positions));
   }
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,10 +44,11 @@ class PEFTLAB_API DeepPrompt {
   /// The parameter P is from now on, whatever it came from before.
   void become(torch::Tensor prompt);
 
-  /// Puts the rows of `prompt` before those of every layer of `model`; positions are taken as the model's facts say.
-  /// `finish` is applied to a layer's keys and values at each pass (dropout).
+  /// Puts the rows of `prompt` before those of every layer of `model`; positions are taken as `take_positions`
+  /// says, or else the model's facts. `finish` is applied to a layer's keys and values at each pass (dropout).
   static void attach(const std::shared_ptr<DeepPrompt>& prompt, Model& model, const DeepPromptShape& shape,
-                     std::function<torch::Tensor(const torch::Tensor&)> finish = nullptr);
+                     std::function<torch::Tensor(const torch::Tensor&)> finish = nullptr,
+                     std::optional<bool> take_positions = std::nullopt);
 
  private:
   using State = std::vector<int64_t>;
