@@ -6,10 +6,8 @@
 Sizes are those of the toy model of the tests: 32 tokens, width 16, two layers of two heads, feed-forward width 24.
 """
 
-import filecmp
 import json
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +23,11 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-HERE = Path(__file__).parent
+from making import make
+
+HERE = Path(__file__).resolve().parent
+NAMES = ["adapter", "adapter_houlsby", "ia3", "ia3_pattern", "layernorm", "layernorm_bf16", "lora", "lora_bf16", "prefix",
+         "prefix_flat", "prompt", "prompt_vocabulary", "rslora", "vera", "vera_unsaved", "defaults.json", "versions.txt"]
 SEED = 5
 HIDDEN, INNER, VOCABULARY, LAYERS = 16, 24, 32, 2
 
@@ -148,24 +150,5 @@ def write_all(to):
     (to / "versions.txt").write_text("".join(f"{name} {version(name)}\n" for name in names))
 
 
-def files(folder):
-    """What this makes: folders with a script of their own and curves.json are not among it."""
-    found = (path.relative_to(folder) for kind in ("json", "safetensors", "txt") for path in folder.rglob("*." + kind))
-    others = ("adalora", "adapter_models", "lora_models", "ptuning")
-    return {path for path in found if path.name != "curves.json" and not path.parts[0].startswith(others)}
-
-
-def main():
-    if "--check" not in sys.argv:
-        write_all(HERE)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        write_all(Path(name))
-        there = files(Path(name))
-        differ = [path for path in there | files(HERE) if not (HERE / path).exists() or path not in there
-                  or not filecmp.cmp(HERE / path, Path(name) / path, shallow=False)]
-        print("the same" if not differ else "different: " + ", ".join(map(str, sorted(differ))))
-        sys.exit(bool(differ))
-
-
-main()
+if __name__ == "__main__":
+    sys.exit(make(write_all, HERE, NAMES))

@@ -9,11 +9,9 @@ some schedules, every step of some trainings, and the default targets. Steps are
 transformers gives them to its callbacks, and as peft's own examples do: from 0.
 """
 
-import filecmp
 import importlib.util
 import json
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +19,8 @@ import peft
 import torch
 import transformers
 from peft.tuners.adalora.layer import RankAllocator
+
+from making import make
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "causal_models"
@@ -191,23 +191,10 @@ def write_all(to):
     })
 
 
-def files(folder):
-    return {path.relative_to(folder) for name in FOLDERS for path in (folder / name).rglob("*") if path.is_file()}
-
-
 def main():
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    if "--check" not in sys.argv:
-        write_all(HERE)
-        return 0
-    with tempfile.TemporaryDirectory() as name:
-        there = Path(name)
-        write_all(there)
-        differ = [path for path in files(there) | files(HERE) if not (HERE / path).exists()
-                  or not (there / path).exists() or not filecmp.cmp(HERE / path, there / path, shallow=False)]
-    print("the same" if not differ else "different: " + ", ".join(map(str, sorted(differ))))
-    return 1 if differ else 0
+    return make(write_all, HERE, FOLDERS)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,8 @@ what each asks for is in its adapter_config.json. outputs.safetensors has under 
 in expected.json, [tokens, words] or [1, classes].
 """
 
-import filecmp
 import json
-import shutil
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +19,8 @@ import transformers
 from adapters import DoubleSeqBnConfig, ParBnConfig, SeqBnConfig
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from making import make
 
 HERE = Path(__file__).resolve().parent
 SEED, IDS = 5, [5, 7, 3, 8, 30, 61, 2]
@@ -88,26 +87,11 @@ def write_all(to):
     (to / "expected.json").write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 
 
-def files(folder):
-    return {path.relative_to(folder) for kind in ("json", "safetensors") for path in folder.rglob("*." + kind)}
-
-
 def main():
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    here = HERE / "adapter_models"
-    with tempfile.TemporaryDirectory() as name:
-        there = Path(name)
-        write_all(there)
-        if "--check" not in sys.argv:
-            shutil.rmtree(here, ignore_errors=True)
-            shutil.copytree(there, here)
-            here.chmod(0o755)
-            return
-        differ = [path for path in files(there) | files(here) if not (here / path).exists()
-                  or not (there / path).exists() or not filecmp.cmp(here / path, there / path, shallow=False)]
-        print("the same" if not differ else "different: " + ", ".join(map(str, sorted(differ))))
-        sys.exit(bool(differ))
+    return make(write_all, HERE / "adapter_models")
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,12 +8,10 @@ is in its adapter_config.json. Examples and schedule of the curves are those of 
 decay.
 """
 
-import filecmp
 import importlib.util
 import json
 import shutil
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +21,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
+
+from making import make
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "causal_models"
@@ -149,25 +149,11 @@ def write_all(to):
     (to / "expected.json").write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 
 
-def files(folder):
-    return {path.relative_to(folder) for kind in ("json", "safetensors") for path in folder.rglob("*." + kind)}
-
-
 def main():
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    here = HERE / "lora_models"
-    with tempfile.TemporaryDirectory() as name:
-        there = Path(name)
-        write_all(there)
-        if "--check" not in sys.argv:
-            shutil.rmtree(here, ignore_errors=True)
-            shutil.copytree(there, here)
-            return
-        differ = [path for path in files(there) | files(here) if not (here / path).exists()
-                  or not (there / path).exists() or not filecmp.cmp(here / path, there / path, shallow=False)]
-        print("the same" if not differ else "different: " + ", ".join(map(str, sorted(differ))))
-        sys.exit(bool(differ))
+    return make(write_all, HERE / "lora_models")
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())
