@@ -97,8 +97,7 @@ Table options_from(const Table& adapter_config) {
   }
   // load() reads the total and the pattern. The file's values replace first values of any kind; fan_in_fan_out says how
   // the base's file lies, the update is the same either way; rank and scaling of LoRA are not in use in peft.
-  config.ignore({"total_step", "rank_pattern", "init_lora_weights", "fan_in_fan_out", "r", "use_rslora", "task_type",
-                 "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
+  config.ignore({"total_step", "rank_pattern", "init_lora_weights", "fan_in_fan_out", "r", "use_rslora",
                  "megatron_core", "qalora_group_size"});
   config.finish();
   return options;

@@ -67,11 +67,8 @@ class Adapter final : public Method {
   AdapterFiles save(Model& model) const override {
     AdapterFiles files;
     files.config = library_config(options_, model.facts(), positions_);
-    const auto keep = [](const torch::Tensor& t) {
-      return t.detach().to(torch::kCPU, torch::kFloat32, false, /*copy=*/true).contiguous();
-    };
-    for (const auto& [name, tensor] : named_tensors(kName)) files.tensors[name] = keep(tensor);
-    for (const auto& [name, tensor] : named_norms(model)) files.extra[name] = keep(tensor);
+    files.tensors = saved_copies(named_tensors(kName));
+    files.extra = saved_copies(named_norms(model));
     return files;
   }
 

@@ -110,14 +110,10 @@ Table library_config(const Options& options, const ModelFacts& facts, const std:
 Table options_of_library(const Table& adapter_config) {
   AdapterConfig config(adapter_config, "plugin adapter");
   config.ignore({"hidden_size", "model_class", "model_name", "model_type", "name", "version"});
-  const Value* own = config.value("peftlab");
+  const Table* own = config.table("peftlab");
   const Value* inner = config.value("config");
   config.finish();
-  if (own) {
-    if (!own->get_if<Table>())
-      throw FormatError("adapter_config.json: `peftlab` is " + to_json(*own) + ", wanted a table");
-    return *own->get_if<Table>();
-  }
+  if (own) return *own;
 
   // The library trains no LayerNorm.
   Table options = {{"layer_norms", false}};

@@ -50,7 +50,7 @@ class BitFit final : public Method {
     std::vector<std::string> modules = biased_modules(model);
     if (modules.empty()) {
       throw UnsupportedError("plugin bitfit trains biases, and this model of type `" + model.facts().model_type +
-                        "` has none");
+                             "` has none");
     }
     if (targets_) modules = select_names(modules, *targets_);
     for (const std::string& module : modules) names_.push_back(module + ".bias");
@@ -66,9 +66,7 @@ class BitFit final : public Method {
     AdapterFiles files;
     files.config = {{"peft_type", "BITFIT"}, {"target_modules", Value()}};
     if (targets_) files.config["target_modules"] = names_for_peft(*targets_, {});
-    for (const auto& [name, tensor] : biases(model)) {
-      files.tensors[name] = tensor.detach().to(torch::kCPU, tensor.scalar_type(), false, /*copy=*/true).contiguous();
-    }
+    files.tensors = saved_copies(biases(model), /*keep_type=*/true);
     return files;
   }
 
@@ -84,7 +82,6 @@ class BitFit final : public Method {
     if (const Value* targets = config.value("target_modules")) {
       options["targets"] = names_from_peft(*targets, "target_modules");
     }
-    config.ignore({"task_type"});
     config.finish();
     return options;
   }

@@ -52,7 +52,6 @@ class Head final : public Method {
   Table options_from(const Table& adapter_config) const override {
     AdapterConfig config(adapter_config, "plugin head");
     config.expect("peft_type", "HEAD");
-    config.ignore({"task_type"});
     config.finish();
     return {};
   }

@@ -153,9 +153,7 @@ class Ia3 final : public Method {
   AdapterFiles save(Model& model) const override {
     AdapterFiles files;
     files.config = config(model);
-    for (const auto& [name, tensor] : named_tensors()) {
-      files.tensors[name] = tensor.detach().to(torch::kCPU, torch::kFloat32, false, /*copy=*/true).contiguous();
-    }
+    files.tensors = saved_copies(named_tensors());
     return files;
   }
 
@@ -176,8 +174,7 @@ class Ia3 final : public Method {
     }
     // Without first values of one peft draws them; the file's values replace either. fan_in_fan_out says how the base's
     // file lies; the scales are the same either way.
-    config.ignore({"init_ia3_weights", "fan_in_fan_out", "task_type", "auto_mapping", "peft_version",
-                   "base_model_name_or_path", "revision", "inference_mode"});
+    config.ignore({"init_ia3_weights", "fan_in_fan_out"});
     config.finish();
     return options;
   }

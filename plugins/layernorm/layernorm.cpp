@@ -83,9 +83,7 @@ class LayerNormTuning final : public Method {
     files.config["target_modules"] = names_for_peft(targets_.value_or(std::vector<std::string>()), {});
     files.config["exclude_modules"] = Value();
     files.config["modules_to_save"] = Value();
-    for (const auto& [name, tensor] : named_tensors(model)) {
-      files.tensors[name] = tensor.detach().to(torch::kCPU, tensor.scalar_type(), false, /*copy=*/true).contiguous();
-    }
+    files.tensors = saved_copies(named_tensors(model), /*keep_type=*/true);
     return files;
   }
 
@@ -101,8 +99,6 @@ class LayerNormTuning final : public Method {
     if (const Value* targets = config.value("target_modules")) {
       options["targets"] = names_from_peft(*targets, "target_modules");
     }
-    config.ignore(
-        {"task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"});
     config.finish();
     return options;
   }

@@ -112,9 +112,7 @@ class Lora final : public Method {
       if (options_.dora) files.tensors[site + ".lora_magnitude_vector"] = branch->magnitude;
     }
     for (const auto& [name, bias] : saved_biases(model)) files.tensors[name] = bias;
-    for (auto& [name, tensor] : files.tensors) {
-      tensor = tensor.detach().to(torch::kCPU, tensor.scalar_type(), false, /*copy=*/true).contiguous();
-    }
+    files.tensors = saved_copies(files.tensors, /*keep_type=*/true);  // biases in the base's type
     return files;
   }
 

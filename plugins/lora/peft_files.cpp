@@ -92,11 +92,7 @@ void take_names(AdapterConfig& config, Table& options) {
 }
 
 void take_table(AdapterConfig& config, const std::string& key, Table& options) {
-  const Value* value = config.value(key);
-  if (!value) return;
-  const Table* table = value->get_if<Table>();
-  if (!table) throw FormatError("adapter_config.json: `" + key + "` is " + to_json(*value) + ", wanted a table");
-  if (!table->empty()) options[key] = *table;
+  if (const Table* table = config.table(key); table && !table->empty()) options[key] = *table;
 }
 
 }  // namespace
@@ -146,15 +142,13 @@ Table options_from(const Table& adapter_config) {
   take_table(config, "rank_pattern", options);
   take_table(config, "alpha_pattern", options);
   take_init(config, options);
-  if (const Value* value = config.value(kOwn)) {
-    const Table* table = value->get_if<Table>();
-    AdapterConfig own(table ? *table : Table{{"", *value}}, "plugin lora", std::string(kOwn) + ".");
+  if (const Table* table = config.table(kOwn)) {
+    AdapterConfig own(*table, "plugin lora", std::string(kOwn) + ".");
     if (own.get(kFrozenHalf, false)) options[kFrozenHalf] = true;
     own.finish();
   }
   // fan_in_fan_out says how the base's file lies; A and B are the same either way.
-  config.ignore({"task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
-                 "fan_in_fan_out", "megatron_core", "qalora_group_size", "loftq_config"});
+  config.ignore({"fan_in_fan_out", "megatron_core", "qalora_group_size", "loftq_config"});
   config.finish();
   return options;
 }

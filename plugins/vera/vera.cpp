@@ -131,9 +131,7 @@ class Vera final : public Method {
   AdapterFiles save(Model& model) const override {
     AdapterFiles files;
     files.config = config(model);
-    for (const auto& [name, tensor] : named_tensors()) {
-      files.tensors[name] = tensor.detach().to(torch::kCPU, torch::kFloat32, false, /*copy=*/true).contiguous();
-    }
+    files.tensors = saved_copies(named_tensors());
     return files;
   }
 
@@ -156,8 +154,7 @@ class Vera final : public Method {
     }
     // The file's values replace first values of any kind. fan_in_fan_out says how the base's file lies; the update is
     // the same either way.
-    config.ignore({"init_weights", "fan_in_fan_out", "task_type", "auto_mapping", "peft_version",
-                   "base_model_name_or_path", "revision", "inference_mode"});
+    config.ignore({"init_weights", "fan_in_fan_out"});
     config.finish();
     return options;
   }

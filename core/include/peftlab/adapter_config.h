@@ -14,7 +14,8 @@ namespace peftlab {
 /// Reads a configuration key by key. What a file asks for and nobody read is refused, never overlooked.
 class PEFTLAB_API AdapterConfig {
  public:
-  /// `reader` names who reads it in messages: "plugin lora". `prefix` goes before the keys of a nested table.
+  /// `reader` names who reads it in messages: "plugin lora". `prefix` goes before the keys of a nested table; without one
+  /// it is the whole file, in which what peft writes of itself (peft_version, ...) counts as read.
   AdapterConfig(const Table& config, std::string reader, std::string prefix = "");
 
   /// The value of `key`, or `fallback` where it is absent or null.
@@ -26,6 +27,10 @@ class PEFTLAB_API AdapterConfig {
 
   /// The value as it is, or nullptr where it is absent or null. It counts as read.
   const Value* value(const std::string& key);
+
+  /// The table under `key`, or nullptr where it is absent or null. It counts as read.
+  /// Throws: FormatError if it is something else.
+  const Table* table(const std::string& key);
 
   /// Throws: FormatError naming the key, what it asks for and `accepted`, unless it is absent, null or `accepted`.
   void expect(const std::string& key, const Value& accepted);

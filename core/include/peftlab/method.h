@@ -13,6 +13,7 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -103,6 +104,14 @@ class PEFTLAB_API Method : public torch::nn::Module {
 /// Compares `found` with `wanted` (name -> tensor of the right shape) and copies the values over.
 /// Throws: FormatError with the list of what is missing, unknown or of another shape, if there is any.
 PEFTLAB_API void copy_tensors(const TensorMap& found, const TensorMap& wanted, const std::string& what);
+
+/// copy_tensors(), undone unless `fits` then says yes: a file that is refused changes nothing.
+/// Throws: FormatError as copy_tensors() does, or with `refusal`.
+PEFTLAB_API void copy_tensors_if(const TensorMap& found, const TensorMap& wanted, const std::string& what,
+                                 const std::function<bool()>& fits, const std::string& refusal);
+
+/// Contiguous copies on the CPU, as AdapterFiles holds them; in float32, or in the type each has.
+PEFTLAB_API TensorMap saved_copies(const TensorMap& tensors, bool keep_type = false);
 
 /// A name for register_module, where LibTorch forbids dots: "layers.0.q_proj" -> "layers/0/q_proj".
 PEFTLAB_API std::string flat_name(const std::string& name);

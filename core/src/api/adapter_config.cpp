@@ -33,12 +33,27 @@ const char* wanted() {
 }  // namespace
 
 AdapterConfig::AdapterConfig(const Table& config, std::string reader, std::string prefix)
-    : unread_(config), config_(config), reader_(std::move(reader)), prefix_(std::move(prefix)) {}
+    : unread_(config), config_(config), reader_(std::move(reader)), prefix_(std::move(prefix)) {
+  if (!prefix_.empty()) return;
+  for (const auto& [key, value] : peft_config("")) {
+    if (key != "peft_type") unread_.erase(key);
+  }
+}
 
 const Value* AdapterConfig::value(const std::string& key) {
   unread_.erase(key);
   const auto it = config_.find(key);
   return it == config_.end() || it->second.is_null() ? nullptr : &it->second;
+}
+
+const Table* AdapterConfig::table(const std::string& key) {
+  const Value* found = value(key);
+  if (!found) return nullptr;
+  const Table* table = found->get_if<Table>();
+  if (!table) {
+    throw FormatError("adapter_config.json: `" + prefix_ + key + "` is " + to_json(*found) + ", wanted a table");
+  }
+  return table;
 }
 
 template <typename T>

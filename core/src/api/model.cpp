@@ -10,7 +10,9 @@
 namespace peftlab {
 namespace {
 
-bool starts_with(const std::string& text, const std::string& start) { return text.compare(0, start.size(), start) == 0; }
+bool starts_with(const std::string& text, const std::string& start) {
+  return text.compare(0, start.size(), start) == 0;
+}
 
 /// "a.b.c" -> {"c", "b.c", "a.b.c"}'s shortest: the part after the last dot.
 std::string last_part(const std::string& name) { return name.substr(name.rfind('.') + 1); }
@@ -68,7 +70,8 @@ const std::vector<Sublayer*>& Model::sublayer_sites() {
 std::vector<std::string> Model::norm_parameters() {
   std::vector<std::string> names;
   for (const auto& item : named_modules("", /*include_self=*/false)) {
-    const bool is_norm = std::dynamic_pointer_cast<LayerNorm>(item.value()) || std::dynamic_pointer_cast<RmsNorm>(item.value());
+    const bool is_norm =
+        std::dynamic_pointer_cast<LayerNorm>(item.value()) || std::dynamic_pointer_cast<RmsNorm>(item.value());
     if (!is_norm) continue;
     for (const auto& parameter : item.value()->named_parameters(/*recurse=*/false)) {
       names.push_back(item.key() + "." + parameter.key());
@@ -83,7 +86,8 @@ bool Model::front_is_frozen() const {
   for (const auto& item : named_modules("", /*include_self=*/false)) {
     if (!starts_with(item.key(), prefix)) continue;
     if (auto linear = std::dynamic_pointer_cast<Linear>(item.value()); linear && linear->extended()) return false;
-    if (auto sublayer = std::dynamic_pointer_cast<Sublayer>(item.value()); sublayer && sublayer->extended()) return false;
+    if (auto sublayer = std::dynamic_pointer_cast<Sublayer>(item.value()); sublayer && sublayer->extended())
+      return false;
     if (auto site = std::dynamic_pointer_cast<AttentionSite>(item.value()); site && site->prefix_tokens() > 0) {
       return false;
     }
@@ -129,8 +133,8 @@ std::vector<std::string> select_names(const std::vector<std::string>& names, con
       }
     }
     for (const std::string& name : names) {
-      const bool match = target == "all-linear" || (pattern ? std::regex_match(name, *pattern)
-                                                            : name == target || name.ends_with("." + target));
+      const bool match = target == "all-linear" ||
+                         (pattern ? std::regex_match(name, *pattern) : name == target || name.ends_with("." + target));
       if (!match) continue;
       chosen.insert(name);
       ++found;
@@ -167,6 +171,25 @@ void copy_tensors(const TensorMap& found, const TensorMap& wanted, const std::st
 
   const torch::NoGradGuard no_grad;
   for (const auto& [name, tensor] : wanted) torch::Tensor(tensor).copy_(found.at(name));
+}
+
+void copy_tensors_if(const TensorMap& found, const TensorMap& wanted, const std::string& what,
+                     const std::function<bool()>& fits, const std::string& refusal) {
+  TensorMap before;
+  for (const auto& [name, tensor] : wanted) before[name] = tensor.detach().clone();
+  copy_tensors(found, wanted, what);
+  if (fits()) return;
+  copy_tensors(before, wanted, what);
+  throw FormatError(refusal);
+}
+
+TensorMap saved_copies(const TensorMap& tensors, bool keep_type) {
+  TensorMap copies;
+  for (const auto& [name, tensor] : tensors) {
+    const auto type = keep_type ? tensor.scalar_type() : torch::kFloat32;
+    copies[name] = tensor.detach().to(torch::kCPU, type, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  }
+  return copies;
 }
 
 std::string flat_name(const std::string& name) {
