@@ -29,12 +29,12 @@ Branch::Branch(Linear& site, int64_t rank, double alpha, double dropout)
   auto first_b = torch::empty({site.out, rank}, torch::kFloat32).normal_(0.0, 0.02);
   // peft keeps them in the base's type for a moment, so a 16-bit base rounds them.
   const auto place = [&](const torch::Tensor& drawn) {
-    return drawn.to(site.weight.scalar_type()).to(site.weight.device(), torch::kFloat32);
+    return drawn.to(site.dtype()).to(site.device(), torch::kFloat32);
   };
   a = add("lora_A", place(first_a));
   e = add("lora_E", place(torch::zeros({rank, 1})));
   b = add("lora_B", place(first_b));
-  kept = register_buffer("kept", torch::ones({rank}, torch::dtype(torch::kBool).device(site.weight.device())));
+  kept = register_buffer("kept", torch::ones({rank}, torch::dtype(torch::kBool).device(site.device())));
 }
 
 Weight Branch::add(const std::string& name, const torch::Tensor& first) {
@@ -78,14 +78,16 @@ torch::Tensor Branch::alive() const { return kept.logical_or(e.value.detach().fl
 
 void Branch::merge() {
   const torch::NoGradGuard no_grad;
-  before_merge_ = site.weight.clone();
-  site.add_to_weight(scale() * torch::mm(b.value, a.value * e.value));
+  before_merge_ = site.weight_now();
+  const torch::Tensor update = scale() * torch::mm(b.value, a.value * e.value);
+  site.set_weight({(site.weight_as(torch::kFloat32) + update).to(site.dtype()), nullptr});
+  merged_ = true;
 }
 
 void Branch::unmerge() {
-  const torch::NoGradGuard no_grad;
-  site.weight.copy_(before_merge_);
-  before_merge_.reset();
+  site.set_weight(before_merge_);
+  before_merge_ = {};
+  merged_ = false;
 }
 
 }  // namespace peftlab::adalora

@@ -49,7 +49,7 @@ class Branch : public torch::nn::Module {
   /// Folds the update into the site's weight, and takes it out again.
   void merge();
   void unmerge();
-  bool merged() const { return before_merge_.defined(); }
+  bool merged() const { return merged_; }
 
   Linear& site;
   double weight = 1.0;  ///< the update counts this often
@@ -60,7 +60,8 @@ class Branch : public torch::nn::Module {
   Weight add(const std::string& name, const torch::Tensor& first);
   double scale() const { return weight * scale_; }
   const double scale_, dropout_;
-  torch::Tensor before_merge_;  ///< the site's weight, while the update is folded into it
+  bool merged_ = false;
+  Linear::Weight before_merge_;  ///< the site's weight, while the update is folded into it
 };
 
 using Branches = std::vector<std::shared_ptr<Branch>>;

@@ -86,7 +86,7 @@ struct Scale : torch::nn::Module {
     // peft draws normal values and overwrites them: the draws are taken, so that what follows starts as it does there.
     torch::randn(shape);
     scales =
-        register_parameter("ia3_l", torch::ones(shape, torch::dtype(torch::kFloat32).device(site.weight.device())));
+        register_parameter("ia3_l", torch::ones(shape, torch::dtype(torch::kFloat32).device(site.device())));
   }
 
   /// x [..., in] -> [..., out]; the product is made in float32 and rounded back.
@@ -100,7 +100,7 @@ struct Scale : torch::nn::Module {
   /// Scales the site's columns or rows, and its bias with the rows.
   void merge() {
     const torch::NoGradGuard no_grad;
-    site.weight.copy_(site.weight.to(torch::kFloat32) * scales);
+    site.set_weight({(site.weight_as(torch::kFloat32) * scales).to(site.dtype()), nullptr});
     if (!at_input && site.bias.defined()) site.bias.copy_(site.bias.to(torch::kFloat32) * scales.flatten());
     merged = true;
   }

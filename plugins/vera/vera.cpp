@@ -49,7 +49,7 @@ struct Branch : torch::nn::Module {
     const int64_t rank = this->shared->a.size(0);
     // peft draws normal values and overwrites them: the draws are taken, so that what follows starts as it does there.
     torch::randn({rank});
-    const auto options = torch::dtype(torch::kFloat32).device(site.weight.device());
+    const auto options = torch::dtype(torch::kFloat32).device(site.device());
     lambda_b = register_parameter("vera_lambda_b", torch::zeros({site.out}, options));
     lambda_d = register_parameter("vera_lambda_d", torch::full({rank}, d_initial, options));
   }
@@ -110,7 +110,7 @@ class Vera final : public Method {
     }
     projection_ = register_module(
         "projection",
-        std::make_shared<Projection>(rank_, in, out, static_cast<uint64_t>(seed_), sites.front()->weight.device()));
+        std::make_shared<Projection>(rank_, in, out, static_cast<uint64_t>(seed_), sites.front()->device()));
     for (Linear* site : sites) {
       auto branch = std::make_shared<Branch>(*site, projection_, d_initial_, dropout_);
       register_module(flat_name(site->name), branch);

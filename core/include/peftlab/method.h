@@ -44,6 +44,10 @@ class PEFTLAB_API Method : public torch::nn::Module {
  public:
   ~Method() override;
 
+  /// Called before attach(), while the base's parameters still lie on the mapped file in the type it holds them in: for
+  /// a method that keeps them in another form (quantized). By default nothing.
+  virtual void prepare(Model& model);
+
   /// Adds the trainable parts to `model`; `tokenizer` is there for methods that start from text.
   ///
   /// Requires: `model` has its final device and dtype, and all its own parameters are frozen. torch's generator was

@@ -18,7 +18,7 @@ class Metric;
 class Model;
 
 /// Raised whenever a public header changes in a way that a plugin built before would not survive.
-inline constexpr uint32_t kAbi = 3;
+inline constexpr uint32_t kAbi = 4;
 inline constexpr uint32_t kManifestMagic = 0x5045464C;  // "PEFL"
 
 /// What a plugin is.

@@ -43,7 +43,11 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) : in(in), out(out) {
   if (with_bias) torch::nn::init::uniform_(bias, -bound, bound);
 }
 
-torch::Tensor Linear::base(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
+torch::Tensor Linear::base(const torch::Tensor& x) const {
+  if (!quantized_) return torch::linear(x, weight, bias);
+  const auto y = quantized_->multiply(x);
+  return bias.defined() ? y + bias : y;
+}
 
 torch::Tensor Linear::forward(const torch::Tensor& x) const { return apply(hooks_.size(), x); }
 
@@ -58,7 +62,27 @@ void Linear::restore() { hooks_.clear(); }
 
 void Linear::add_to_weight(const torch::Tensor& delta) {
   const torch::NoGradGuard no_grad;
-  weight.copy_((weight.to(torch::kFloat32) + delta.to(torch::kFloat32)).to(weight.scalar_type()));
+  const auto sum = (weight_as(torch::kFloat32) + delta.to(torch::kFloat32)).to(dtype());
+  if (quantized_) {
+    set_weight({sum, nullptr});
+  } else {
+    weight.copy_(sum);
+  }
+}
+
+torch::Tensor Linear::weight_as(torch::ScalarType type) const {
+  return quantized_ ? quantized_->dense(type) : weight.to(type);
+}
+
+torch::ScalarType Linear::dtype() const { return quantized_ ? quantized_->dtype() : weight.scalar_type(); }
+
+torch::Device Linear::device() const { return quantized_ ? quantized_->device() : weight.device(); }
+
+void Linear::set_weight(Weight given) {
+  TORCH_CHECK(given.dense.defined() != (given.quantized != nullptr), "a weight has one of its two forms");
+  quantized_ = std::move(given.quantized);
+  weight = given.dense;
+  parameters_["weight"] = weight;
 }
 
 torch::Tensor Sublayer::forward(torch::Tensor h, const SublayerContext& around) const {

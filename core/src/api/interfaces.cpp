@@ -33,6 +33,8 @@ torch::Tensor Model::front(const torch::Tensor&) {
 bool Model::ignores(const std::string&) const { return false; }
 bool Model::is_stored_transposed(const std::string&) const { return false; }
 
+void Method::prepare(Model&) {}
+
 void Method::merge(Model&) {
   throw UnsupportedError("this method cannot be folded into the weights: it adds tokens or parts that are not linear");
 }

@@ -4,11 +4,13 @@
 /// A linear map of a model: a place where a method may add to, scale or replace what is computed.
 
 #include <peftlab/export.h>
+#include <peftlab/nn/weight_storage.h>
 
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,18 +39,36 @@ class PEFTLAB_API Linear : public torch::nn::Module {
   void restore();
   bool extended() const { return !hooks_.empty(); }
 
-  /// W += delta, delta [out, in], added in float32 and rounded once to the weight's type.
+  /// W += delta, delta [out, in], added in float32 and rounded once to the weight's type. A quantized weight is a tensor
+  /// from then on.
   void add_to_weight(const torch::Tensor& delta);
+
+  /// W as real numbers, [out, in]: the parameter itself where it is of that type, else a copy.
+  torch::Tensor weight_as(torch::ScalarType type) const;
+  torch::ScalarType dtype() const;  ///< of the weight; of a quantized one, of what it was made of
+  torch::Device device() const;
+
+  /// W in one of its two forms.
+  struct Weight {
+    torch::Tensor dense;                             ///< [out, in], or undefined
+    std::shared_ptr<const WeightStorage> quantized;  ///< or empty
+  };
+  Weight weight_now() const { return {weight, quantized_}; }
+  /// Puts another weight there. A quantized one is no parameter: `weight` is undefined then.
+  void set_weight(Weight given);
+  /// The quantized weight; empty where it is a tensor.
+  const std::shared_ptr<const WeightStorage>& quantized() const { return quantized_; }
 
   std::string name;
   int64_t in, out;
-  torch::Tensor weight;  ///< [out, in]
+  torch::Tensor weight;  ///< [out, in]; undefined where it is quantized
   torch::Tensor bias;    ///< [out], or undefined
 
  private:
   torch::Tensor apply(size_t hooks, const torch::Tensor& x) const;
 
   std::vector<Hook> hooks_;
+  std::shared_ptr<const WeightStorage> quantized_;
 };
 
 }  // namespace peftlab

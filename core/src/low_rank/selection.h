@@ -3,7 +3,7 @@
 /// \file
 /// Which linear maps are adapted, and the rank and alpha of each, by the rules of Hugging Face peft.
 
-#include "options.h"
+#include "low_rank/options.h"
 
 #include <peftlab/model.h>
 
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 
 /// The maps that `targets` name, and those of them that are left and adapted, both in the model's order.
 struct Selection {
@@ -36,4 +36,4 @@ class Patterns {
   std::vector<std::pair<std::regex, Value>> patterns_;
 };
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

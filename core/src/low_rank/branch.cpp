@@ -1,17 +1,20 @@
-#include "branch.h"
+#include "low_rank/branch.h"
 
 #include <peftlab/error.h>
 
 #include <cmath>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 namespace {
 
 /// The length of every row: [out, in] -> [out].
 torch::Tensor row_lengths(const torch::Tensor& weight) { return torch::linalg_vector_norm(weight, 2, {1}); }
 
 /// Whether both are one piece of memory.
-bool same_memory(const torch::Tensor& one, const torch::Tensor& other) { return one.data_ptr() == other.data_ptr(); }
+bool same(const Linear::Weight& one, const Linear::Weight& other) {
+  if (one.quantized != other.quantized) return false;
+  return one.quantized || one.dense.data_ptr() == other.dense.data_ptr();
+}
 
 }  // namespace
 
@@ -28,7 +31,7 @@ Branch::Branch(Linear& site, const Options& options, int64_t rank, double alpha)
     torch::nn::init::kaiming_uniform_(first, std::sqrt(5.0));
   }
   // peft keeps A in the base's type for a moment, so a 16-bit base rounds it.
-  first = first.to(site.weight.scalar_type()).to(site.weight.device(), torch::kFloat32);
+  first = first.to(site.dtype()).to(site.device(), torch::kFloat32);
   a = register_parameter("lora_A", first);
   b = register_parameter("lora_B", torch::zeros({site.out, trained}, first.options()));
   if (options.frozen_half || options.init == kPissa) {
@@ -37,8 +40,9 @@ Branch::Branch(Linear& site, const Options& options, int64_t rank, double alpha)
   }
   if (options.init == kPissa) start_at_principal_directions();
   if (options.dora) {
-    at_start_ = site.weight.detach();
-    magnitude = register_parameter("lora_magnitude_vector", row_lengths(site.weight.detach().to(torch::kFloat32)));
+    at_start_ = site.weight_now();
+    const torch::NoGradGuard no_grad;
+    magnitude = register_parameter("lora_magnitude_vector", row_lengths(site.weight_as(torch::kFloat32)));
   }
 }
 
@@ -50,7 +54,7 @@ void Branch::start_at_principal_directions() {
                       ", which has " + std::to_string(most) + " singular directions");
   }
   const torch::NoGradGuard no_grad;
-  const auto [u, s, vh] = torch::linalg_svd(site.weight.to(torch::kFloat32), /*full_matrices=*/false);
+  const auto [u, s, vh] = torch::linalg_svd(site.weight_as(torch::kFloat32), /*full_matrices=*/false);
   const torch::Tensor root = (s.slice(0, 0, rank) / scale).sqrt();
   a.copy_(root.unsqueeze(1) * vh.slice(0, 0, rank));
   b.copy_(u.slice(1, 0, rank) * root);
@@ -88,7 +92,7 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
   if (frozen_a.defined()) low = low + torch::linear(torch::linear(wide, frozen_a) * s, frozen_b);
   if (!magnitude.defined()) return (y + low).to(y.scalar_type());
 
-  const torch::Tensor base = site.weight.to(a.scalar_type());
+  const torch::Tensor base = site.weight_as(a.scalar_type());
   const torch::Tensor c = stretch(base);
   torch::Tensor plain;  // W x, of the dropped x as in peft, and without what other methods add
   if (drops || shares_site_) {
@@ -101,7 +105,7 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
 
 void Branch::check_merge() const {
   if (merged()) throw UnsupportedError("this LoRA is folded into the weights already");
-  if (magnitude.defined() && (shares_site_ || !same_memory(site.weight, at_start_))) {
+  if (magnitude.defined() && (shares_site_ || !same(site.weight_now(), at_start_))) {
     throw UnsupportedError("DoRA at " + site.name +
                            " reads the weight of the base, but another method extended that map before it or has "
                            "changed its weight: one of the two has to stay unmerged");
@@ -110,26 +114,28 @@ void Branch::check_merge() const {
 
 void Branch::merge() {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor base = site.weight.to(torch::kFloat32);
+  const torch::Tensor base = site.weight_as(torch::kFloat32);
   torch::Tensor folded = base + update();
   if (magnitude.defined()) folded = stretch(base).unsqueeze(1) * folded;
-  before_ = site.weight.detach();
+  before_ = site.weight_now();
   // A new tensor in place of the old one, which may lie in a file that several processes share.
-  site.weight.set_data(folded.to(site.weight.scalar_type()));
-  after_ = site.weight.detach();
+  site.set_weight({folded.to(site.dtype()), nullptr});
+  after_ = site.weight_now();
+  merged_ = true;
 }
 
 void Branch::check_unmerge() const {
   if (!merged()) throw UnsupportedError("this LoRA is not folded into the weights");
-  if (!same_memory(site.weight, after_)) {
+  if (!same(site.weight_now(), after_)) {
     throw UnsupportedError("the weight of " + site.name +
                            " is no longer what this LoRA was folded into: what was merged later is taken out first");
   }
 }
 
 void Branch::unmerge() {
-  site.weight.set_data(before_);
-  before_ = after_ = torch::Tensor();
+  site.set_weight(before_);
+  before_ = after_ = {};
+  merged_ = false;
 }
 
 torch::Tensor Branch::whole_a() const { return frozen_a.defined() ? torch::cat({a.detach(), frozen_a}, 0) : a; }
@@ -146,4 +152,4 @@ void Branch::take(const torch::Tensor& whole_a, const torch::Tensor& whole_b) {
   frozen_b.copy_(whole_b.slice(1, rank));
 }
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

@@ -3,7 +3,7 @@
 /// \file
 /// The trained update of one linear map.
 
-#include "options.h"
+#include "low_rank/options.h"
 
 #include <peftlab/nn/linear.h>
 
@@ -13,7 +13,7 @@
 #include <optional>
 #include <string>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 
 struct Branch : torch::nn::Module {
   /// Draws first values from torch's generator as peft does; nothing is hooked onto the site yet.
@@ -34,7 +34,7 @@ struct Branch : torch::nn::Module {
   void check_unmerge() const;
   /// Gives the site the very tensor back that it had.
   void unmerge();
-  bool merged() const { return before_.defined(); }
+  bool merged() const { return merged_; }
 
   /// A and B as a file holds them, [rank, in] and [out, rank]: those that are trained above those that are not.
   torch::Tensor whole_a() const;
@@ -54,10 +54,11 @@ struct Branch : torch::nn::Module {
   torch::Tensor stretch(const torch::Tensor& weight) const;
 
   double dropout_;
-  bool shares_site_;        ///< another method extended the site before
-  torch::Tensor at_start_;  ///< of DoRA: the site's weight when this was put on it
-  torch::Tensor before_;    ///< the site's weight as it was before merge(); undefined where nothing is merged
-  torch::Tensor after_;     ///< the same, as merge() left it
+  bool shares_site_;  ///< another method extended the site before
+  bool merged_ = false;
+  Linear::Weight at_start_;  ///< of DoRA: the site's weight when this was put on it
+  Linear::Weight before_;    ///< the site's weight as it was before merge()
+  Linear::Weight after_;     ///< the same, as merge() left it
 };
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

@@ -1,11 +1,11 @@
-#include "peft_files.h"
+#include "low_rank/peft_files.h"
 
 #include <peftlab/adapter_config.h>
 #include <peftlab/error.h>
 
 #include <cmath>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 namespace {
 
 /// Under it stands what peft does not know.
@@ -153,4 +153,4 @@ Table options_from(const Table& adapter_config) {
   return options;
 }
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

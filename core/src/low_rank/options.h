@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 
 /// How A and B start.
 constexpr const char* kKaiming = "kaiming";
@@ -37,4 +37,4 @@ struct Options {
 /// The number in a value that Options has checked to be one.
 double number(const Value& value);
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

@@ -1,11 +1,11 @@
-#include "selection.h"
+#include "low_rank/selection.h"
 
 #include <peftlab/error.h>
 
 #include <algorithm>
 #include <set>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 namespace {
 
 std::regex compiled(const std::string& pattern, const std::string& option, const std::string& written) {
@@ -134,4 +134,4 @@ const Value* Patterns::find(const std::string& name) const {
   return nullptr;
 }
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

@@ -1,11 +1,11 @@
-#include "options.h"
+#include "low_rank/options.h"
 
 #include <peftlab/adapter_config.h>
 
 #include <algorithm>
 #include <cmath>
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 namespace {
 
 bool holds(const std::optional<std::vector<std::string>>& names, const std::string& name) {
@@ -100,4 +100,4 @@ double Options::scale(int64_t its_rank, double its_alpha) const {
   return its_alpha / (rslora ? std::sqrt(r) : r);
 }
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank

@@ -3,10 +3,10 @@
 /// \file
 /// adapter_config.json of peft's LORA, in both directions.
 
-#include "options.h"
-#include "selection.h"
+#include "low_rank/options.h"
+#include "low_rank/selection.h"
 
-namespace peftlab::lora {
+namespace peftlab::low_rank {
 
 /// All fields that peft 0.21 writes. What `init` = "pissa" trained is described as the plain LoRA of twice the rank
 /// that its tensors make beside the untouched base.
@@ -18,4 +18,4 @@ Table adapter_config(const Options& options, const std::vector<std::string>& tar
 /// Throws: FormatError naming what it asks for and LoRA here cannot compute.
 Table options_from(const Table& adapter_config);
 
-}  // namespace peftlab::lora
+}  // namespace peftlab::low_rank
