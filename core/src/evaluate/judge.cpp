@@ -170,12 +170,14 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
     const auto first_rows = hidden.index_select(0, torch::tensor(last, torch::kInt64).to(session_.device));
     cache.select(torch::tensor(owner, torch::kInt64));
 
-    // Row 0 of an answer is predicted by the prompt's last row, row i by row i - 1 of the answer.
+    // Row 0 of an answer is predicted by the prompt's last row, row i by row i - 1 of the answer: its last token is read
+    // only where it is the only one, as no sequence may be empty.
     std::vector<Encoded> steps;
     std::vector<int64_t> labels;
     for (size_t i = at; i < end; ++i) {
       const auto& answer = answers[i];
-      steps.push_back({{answer.begin(), answer.end()}, std::vector<int64_t>(answer.size(), kNoLabel), 0, -1});
+      const size_t read = std::max<size_t>(answer.size() - 1, 1);
+      steps.push_back({{answer.begin(), answer.begin() + read}, std::vector<int64_t>(read, kNoLabel), 0, -1});
     }
     const Batch batch = pack(steps).to(session_.device);
     const auto answer_rows = model.hidden(batch, &cache);
@@ -183,7 +185,8 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
     for (size_t i = at; i < end; ++i) {
       const int64_t s = static_cast<int64_t>(i - at);
       rows.push_back(first_rows.slice(0, s, s + 1));
-      rows.push_back(answer_rows.slice(0, batch.layout.offsets[s], batch.layout.offsets[s + 1] - 1));
+      const int64_t first = batch.layout.offsets[s];
+      rows.push_back(answer_rows.slice(0, first, first + static_cast<int64_t>(answers[i].size()) - 1));
       labels.insert(labels.end(), answers[i].begin(), answers[i].end());
     }
     const auto losses =
