@@ -74,15 +74,31 @@ torch::Tensor Linear::weight_as(torch::ScalarType type) const {
   return quantized_ ? quantized_->dense(type) : weight.to(type);
 }
 
-torch::ScalarType Linear::dtype() const { return quantized_ ? quantized_->dtype() : weight.scalar_type(); }
+torch::ScalarType Linear::dtype() const { return quantized_ ? *type_ : weight.scalar_type(); }
 
 torch::Device Linear::device() const { return quantized_ ? quantized_->device() : weight.device(); }
 
 void Linear::set_weight(Weight given) {
   TORCH_CHECK(given.dense.defined() != (given.quantized != nullptr), "a weight has one of its two forms");
   quantized_ = std::move(given.quantized);
+  if (quantized_ && !type_) type_ = quantized_->dtype();
   weight = given.dense;
   parameters_["weight"] = weight;
+}
+
+void Linear::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {
+  to(device, non_blocking);
+  to(dtype, non_blocking);
+}
+
+void Linear::to(torch::Dtype dtype, bool non_blocking) {
+  torch::nn::Module::to(dtype, non_blocking);
+  if (type_) type_ = dtype;
+}
+
+void Linear::to(torch::Device device, bool non_blocking) {
+  torch::nn::Module::to(device, non_blocking);
+  if (quantized_) quantized_ = quantized_->to(device);
 }
 
 torch::Tensor Sublayer::forward(torch::Tensor h, const SublayerContext& around) const {
@@ -99,9 +115,7 @@ torch::Tensor LayerNorm::forward(const torch::Tensor& x) const {
   return torch::layer_norm(x, {weight.size(0)}, weight, bias, eps);
 }
 
-RmsNorm::RmsNorm(int64_t width, double eps) : eps(eps) {
-  weight = register_parameter("weight", torch::ones({width}));
-}
+RmsNorm::RmsNorm(int64_t width, double eps) : eps(eps) { weight = register_parameter("weight", torch::ones({width})); }
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
   // At least in float32, as in transformers.

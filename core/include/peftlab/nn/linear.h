@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,13 @@ class PEFTLAB_API Linear : public torch::nn::Module {
 
   /// W as real numbers, [out, in]: the parameter itself where it is of that type, else a copy.
   torch::Tensor weight_as(torch::ScalarType type) const;
-  torch::ScalarType dtype() const;  ///< of the weight; of a quantized one, of what it was made of
+  torch::ScalarType dtype() const;  ///< of the weight; of a quantized one, that of the model around it
   torch::Device device() const;
+
+  /// As torch::nn::Module's. The codes of a quantized weight move, and keep their form.
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false) override;
+  void to(torch::Dtype dtype, bool non_blocking = false) override;
+  void to(torch::Device device, bool non_blocking = false) override;
 
   /// W in one of its two forms.
   struct Weight {
@@ -69,6 +75,7 @@ class PEFTLAB_API Linear : public torch::nn::Module {
 
   std::vector<Hook> hooks_;
   std::shared_ptr<const WeightStorage> quantized_;
+  std::optional<torch::ScalarType> type_;  ///< dtype() while it is quantized, from the first time on
 };
 
 }  // namespace peftlab
