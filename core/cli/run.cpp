@@ -43,11 +43,12 @@ int run_command(const Words& words) {
   std::string file, seeds;
   run::RunOptions options;
   bool plan = false, quiet = false;
-  CommandLine line("run FILE",
-                   "Runs the comparison an experiment file describes: every method with every seed, each run in a process of\n"
-                   "its own. Only what is missing is made; what was interrupted goes on. Ends with the comparison table.",
-                   "peftlab run experiments/compare.toml\n"
-                   "peftlab run experiments/compare.toml --only 'lora*' --seeds 0 --set train.steps=50");
+  CommandLine line(
+      "run FILE",
+      "Runs the comparison an experiment file describes: every method with every seed, each run in a process of\n"
+      "its own. Only what is missing is made; what was interrupted goes on. Ends with the comparison table.",
+      "peftlab run experiments/compare.toml\n"
+      "peftlab run experiments/compare.toml --only 'lora*' --seeds 0 --set train.steps=50");
   line.operand("FILE", &file)
       .store_option(&folder)
       .flag("plan", &plan, "only print the label, plugins and seed of each run")
@@ -60,7 +61,9 @@ int run_command(const Words& words) {
   if (!line.parse(words)) return 0;
   check_at_least("jobs", options.jobs, 1);
   if (line.given("seeds")) options.seeds = parse_seeds(seeds);
-  options.style = quiet ? run::Bars::Style::quiet : is_terminal() ? run::Bars::Style::terminal : run::Bars::Style::lines;
+  options.style = quiet           ? run::Bars::Style::quiet
+                  : is_terminal() ? run::Bars::Style::terminal
+                                  : run::Bars::Style::lines;
 
   const registry::Registry registry(registry::Registry::default_folders());
   if (plan) {

@@ -11,7 +11,8 @@ int worker_command(const Words& words) {
   std::filesystem::path folder;
   std::string run;
   run::ExecuteOptions options;
-  CommandLine line("worker", "Makes one run that is pending or interrupted in the store; tells its progress as lines of JSON.",
+  CommandLine line("worker",
+                   "Makes one run that is pending or interrupted in the store; tells its progress as lines of JSON.",
                    "peftlab worker --run 6f1c0d52-...");
   line.store_option(&folder)
       .required_option("run", &run, "UUID", "the run")
@@ -25,7 +26,8 @@ int worker_command(const Words& words) {
   auto told = std::chrono::steady_clock::time_point();
   options.progress = [&](const run::Progress& progress) {
     const auto now = std::chrono::steady_clock::now();
-    if (progress.phase == phase && progress.step < progress.steps && now - told < std::chrono::milliseconds(200)) return;
+    if (progress.phase == phase && progress.step < progress.steps && now - told < std::chrono::milliseconds(200))
+      return;
     phase = progress.phase;
     told = now;
     std::cout << progress.line() << std::endl;

@@ -282,13 +282,17 @@ TEST(ReadExperiment, ATerminalIsSafeFromTheSourceLine) {
 
 TEST(ReadExperiment, WhatComesLaterIsRefusedByName) {
   EXPECT_EQ(messages(minimal_file("[tune]\nlearning_rate = [1e-4]\n"
-                                  "[train]\noptimizer = \"paged_adamw\"\ngradient_checkpointing = true\n"
-                                  "[[method]]\nplugin = \"qlora\"\ntrain.optimizer = \"adamw8bit\"\n")),
-            "[tune] comes later: this version of peftlab cannot search for the best values\n"
-            "`optimizer` = \"paged_adamw\" comes later: this version of peftlab has \"adamw\"\n"
-            "`gradient_checkpointing` comes later: this version of peftlab needs false\n"
-            "the plugin `qlora` comes later: this version of peftlab cannot train on 4-bit weights\n"
-            "`optimizer` = \"adamw8bit\" comes later: this version of peftlab has \"adamw\"\n");
+                                  "[[method]]\nplugin = \"full\"\n")),
+            "[tune] comes later: this version of peftlab cannot search for the best values\n");
+}
+
+TEST(ReadExperiment, KnowsTheOptimizersByName) {
+  for (const std::string name : {"adamw", "paged_adamw", "adamw8bit"}) {
+    const Experiment e = parse(minimal_file("[train]\noptimizer = \"" + name + "\"\n[[method]]\nplugin = \"full\"\n"));
+    EXPECT_EQ(e.train.optimizer, name);
+  }
+  const std::string text = messages(minimal_file("[train]\noptimizer = \"sgd\"\n[[method]]\nplugin = \"full\"\n"));
+  EXPECT_NE(text.find("must be \"adamw\", \"paged_adamw\" or \"adamw8bit\""), std::string::npos) << text;
 }
 
 TEST(ReadExperiment, SeveralPluginsOnOneModel) {

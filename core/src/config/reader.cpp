@@ -289,10 +289,6 @@ const OptionCheck* Reader::ask(const std::string& kind, const std::string& plugi
   if (answer_.known) {
     return &answer_;
   }
-  if (kind == "method" && plugin == "qlora") {
-    add(where, "the plugin `qlora` comes later: this version of peftlab cannot train on 4-bit weights", "use `lora`");
-    return nullptr;
-  }
   const std::string guess = nearest(plugin, answer_.available);
   add(where, fmt::format("there is no {} plugin `{}`", kind, plugin),
       guess.empty() ? "" : fmt::format("did you mean `{}`?", guess),

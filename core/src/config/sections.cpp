@@ -143,10 +143,7 @@ TrainSection read_train(Params& p, TrainSection t) {
   }
 
   t.gradient_checkpointing = p.get("gradient_checkpointing", t.gradient_checkpointing, "recompute to save memory");
-  p.check(!t.gradient_checkpointing, "gradient_checkpointing", "comes later: this version of peftlab needs false");
   t.optimizer = choice(p, "optimizer", t.optimizer, {"adamw", "paged_adamw", "adamw8bit"}, "update rule");
-  p.check(t.optimizer == "adamw", "optimizer",
-          fmt::format("= \"{}\" comes later: this version of peftlab has \"adamw\"", t.optimizer));
   t.threads = p.get<int64_t>("threads", t.threads, "threads a run may use; 0: all");
   p.check(0 <= t.threads && t.threads <= 4096, "threads", "must be from 0 to 4096");
   return t;

@@ -1,3 +1,4 @@
+#include "cuda/managed_memory.h"
 #include "cuda/peftlab_cuda.h"
 
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -32,5 +33,5 @@ void synchronize(int device) {
 
 extern "C" __attribute__((visibility("default"))) peftlab::cuda::Functions peftlab_cuda_functions() {
   using namespace peftlab::cuda;
-  return {device_name, reset_peak, peak_bytes, synchronize};
+  return {device_name, reset_peak, peak_bytes, synchronize, managed_allocate, managed_free, managed_prefetch};
 }

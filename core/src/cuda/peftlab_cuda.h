@@ -15,6 +15,11 @@ struct Functions {
   void (*reset_peak)(int device);
   int64_t (*peak_bytes)(int device);
   void (*synchronize)(int device);
+  /// Managed memory full of zeros, whose preferred place is the device; null, with the reason, if there is none.
+  void* (*managed_allocate)(int device, int64_t bytes, char* reason, size_t size);
+  void (*managed_free)(void* data);
+  /// Begins to move managed memory to the device, beside the work under way there.
+  void (*managed_prefetch)(int device, void* data, int64_t bytes);
 };
 
 }  // namespace peftlab::cuda

@@ -82,10 +82,13 @@ class Execution {
   void load(torch::Device device) {
     tell({.phase = "load"});
     const PhaseClock clock;
-    session_ = attach::open_model(
-        {spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed, spec_.model_labels}, registry_, device);
-    attach::attach_methods(session_, spec_.methods, spec_.seed, registry_);
+    auto methods = attach::make_methods(spec_.methods, registry_);
+    session_ =
+        attach::open_model({spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed, spec_.model_labels},
+                           registry_, device, methods);
+    attach::attach_methods(session_, std::move(methods), spec_.seed);
     trainable_ = session_.trainable_parameters();
+    store_.add_event(uuid_, "base", {{"bytes", session_.base_bytes()}});
     for (const auto& [split, path] : given_splits(spec_)) {
       Params params(spec_.dataset.options, "plugin " + spec_.dataset.plugin);
       data_[split] = registry_.make_dataset(spec_.dataset.plugin, params);

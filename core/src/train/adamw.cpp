@@ -1,47 +1,35 @@
 #include "train/adamw.h"
 
-#include <peftlab/method.h>
+#include <algorithm>
 
 namespace peftlab::train {
 
-bool decays(const std::string& name, const torch::Tensor& parameter) {
-  if (name.substr(name.find_last_of("/.") + 1).starts_with("bias")) return false;
-  // Of the base's own parameters, one dimension is a norm's.
-  return parameter.dim() > 1 || !name.starts_with("base/");
-}
-
-AdamW::AdamW(const TensorMap& parameters, const Options& options) : options_(options) {
-  for (const auto& [name, parameter] : parameters) {
-    const auto given = options.rate_factors.find(name);
-    Group& group = group_of(decays(name, parameter) ? options.weight_decay : 0.0,
-                            given == options.rate_factors.end() ? 1.0 : given->second);
-    group.names.push_back(name);
-    group.parameters.push_back(parameter);
-    group.first.push_back(torch::zeros_like(parameter));
-    group.second.push_back(torch::zeros_like(parameter));
-    group.steps.push_back(torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(parameter.device())));
+AdamW::AdamW(const TensorMap& parameters, const Options& options) : Optimizer(parameters, options) {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    first_.push_back(torch::zeros_like(slot.parameter));
+    second_.push_back(torch::zeros_like(slot.parameter));
+    const auto same = [&](const Group& group) {
+      return group.weight_decay == slot.weight_decay && group.rate_factor == slot.rate_factor;
+    };
+    auto group = std::find_if(groups_.begin(), groups_.end(), same);
+    if (group == groups_.end()) group = groups_.insert(group, {slot.weight_decay, slot.rate_factor, {}});
+    group->slots.push_back(i);
   }
-}
-
-AdamW::Group& AdamW::group_of(double weight_decay, double rate_factor) {
-  for (Group& group : groups_) {
-    if (group.weight_decay == weight_decay && group.rate_factor == rate_factor) return group;
-  }
-  groups_.push_back({weight_decay, rate_factor, {}, {}, {}, {}, {}});
-  return groups_.back();
 }
 
 void AdamW::step(double learning_rate) {
   const torch::NoGradGuard no_grad;
-  for (Group& group : groups_) {
+  for (const Group& group : groups_) {
     std::vector<torch::Tensor> parameters, gradients, first, second, steps;
-    for (size_t i = 0; i < group.parameters.size(); ++i) {
-      if (!group.parameters[i].grad().defined()) continue;
-      parameters.push_back(group.parameters[i]);
-      gradients.push_back(group.parameters[i].grad());
-      first.push_back(group.first[i]);
-      second.push_back(group.second[i]);
-      steps.push_back(group.steps[i].add_(1));
+    for (const size_t i : group.slots) {
+      const Slot& slot = slots_[i];
+      if (!slot.parameter.grad().defined()) continue;
+      parameters.push_back(slot.parameter);
+      gradients.push_back(slot.parameter.grad());
+      first.push_back(first_[i]);
+      second.push_back(second_[i]);
+      steps.push_back(slot.steps.add_(1));
     }
     if (parameters.empty()) continue;
     at::_fused_adamw_(parameters, gradients, first, second, {}, steps, learning_rate * group.rate_factor,
@@ -50,47 +38,14 @@ void AdamW::step(double learning_rate) {
   }
 }
 
-void AdamW::zero_gradients() {
-  for (Group& group : groups_) {
-    for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
-  }
-}
-
 TensorMap AdamW::state() const {
   TensorMap state;
-  for (const Group& group : groups_) {
-    for (size_t i = 0; i < group.names.size(); ++i) {
-      state[group.names[i] + "/m"] = group.first[i];
-      state[group.names[i] + "/v"] = group.second[i];
-      state[group.names[i] + "/t"] = group.steps[i];
-    }
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    state[slots_[i].name + "/m"] = first_[i];
+    state[slots_[i].name + "/v"] = second_[i];
+    state[slots_[i].name + "/t"] = slots_[i].steps;
   }
   return state;
-}
-
-void AdamW::load_state(const TensorMap& state) { copy_tensors(state, this->state(), "the optimizer's state"); }
-
-int64_t AdamW::state_bytes() const {
-  int64_t bytes = 0;
-  for (const auto& [name, tensor] : state()) bytes += static_cast<int64_t>(tensor.nbytes());
-  return bytes;
-}
-
-double clip_gradients(const TensorMap& parameters, double limit) {
-  const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> gradients, norms;
-  for (const auto& [name, parameter] : parameters) {
-    if (!parameter.grad().defined()) continue;
-    gradients.push_back(parameter.grad());
-    norms.push_back(parameter.grad().to(torch::kFloat32).norm());
-  }
-  if (gradients.empty()) return 0.0;
-  const double norm = torch::stack(norms).norm().item<double>();
-  const double factor = limit / (norm + 1e-6);
-  if (limit > 0.0 && factor < 1.0) {
-    for (auto& gradient : gradients) gradient.mul_(factor);
-  }
-  return norm;
 }
 
 }  // namespace peftlab::train

@@ -1,6 +1,7 @@
 /// The loop's arithmetic, against numbers a person can check.
 
 #include "train/adamw.h"
+#include "train/gradients.h"
 #include "train/loss_scaler.h"
 #include "train/sampler.h"
 #include "train/schedule.h"

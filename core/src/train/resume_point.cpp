@@ -15,7 +15,7 @@ std::string text(double value) { return to_json(Value(value)); }
 
 }  // namespace
 
-void write_resume_point(const std::filesystem::path& file, const TensorMap& trained, const AdamW& optimizer,
+void write_resume_point(const std::filesystem::path& file, const TensorMap& trained, const Optimizer& optimizer,
                         const LossScaler& scaler, const TrainResult& so_far) {
   TensorMap tensors;
   for (const auto& [name, tensor] : trained) tensors[kTrained + name] = tensor;
@@ -30,7 +30,7 @@ void write_resume_point(const std::filesystem::path& file, const TensorMap& trai
                                  {"good_steps", std::to_string(scaler.good_steps())}});
 }
 
-TrainResult read_resume_point(const std::filesystem::path& file, const TensorMap& trained, AdamW& optimizer,
+TrainResult read_resume_point(const std::filesystem::path& file, const TensorMap& trained, Optimizer& optimizer,
                               LossScaler& scaler) {
   const checkpoint::SafetensorsFile saved(file);
   TensorMap found_trained, found_state;

@@ -1,17 +1,21 @@
 #include "train/trainer.h"
 
+#include "train/gradients.h"
 #include "train/loss.h"
+#include "train/optimizer.h"
 #include "train/resume_point.h"
 #include "train/sampler.h"
 #include "train/schedule.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/checkpointing.h>
 
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 namespace peftlab::train {
 namespace {
@@ -40,6 +44,11 @@ int64_t steps_in_epoch(const config::TrainSection& section, int64_t examples) {
   return (batches + section.gradient_accumulation - 1) / section.gradient_accumulation;
 }
 
+/// Where an optimizer may keep a file while it lives: beside the resume point, else where temporary files go.
+std::filesystem::path paging_folder(const Watch& watch) {
+  return watch.resume_file.has_parent_path() ? watch.resume_file.parent_path() : std::filesystem::temp_directory_path();
+}
+
 /// One run of the loop; a class so that a step reads without a dozen arguments.
 class Loop {
  public:
@@ -51,18 +60,20 @@ class Loop {
         watch_(watch),
         trained_(session.trained()),
         kept_(session.kept_for_resuming()),
-        optimizer_(trained_, {.weight_decay = section.weight_decay, .rate_factors = session.rate_factors()}),
+        optimizer_(make_optimizer(section.optimizer, trained_,
+                                  {.weight_decay = section.weight_decay, .rate_factors = session.rate_factors()},
+                                  paging_folder(watch))),
         scaler_(section.precision == "fp16"),
         total_(planned_steps(section, feed.size())),
         in_epoch_(steps_in_epoch(section, feed.size())),
         every_(section.eval_every_steps.value_or(in_epoch_)) {}
 
   TrainResult run() {
-    result_.optimizer_bytes = optimizer_.state_bytes();
+    result_.optimizer_bytes = optimizer_->state_bytes();
     for (const auto& attached : session_.methods) attached.method->begin_training(total_);
     if (!watch_.resume_file.empty() && std::filesystem::exists(watch_.resume_file)) {
       const int64_t bytes = result_.optimizer_bytes;
-      result_ = read_resume_point(watch_.resume_file, kept_, optimizer_, scaler_);
+      result_ = read_resume_point(watch_.resume_file, kept_, *optimizer_, scaler_);
       result_.optimizer_bytes = bytes;
       result_.seconds_before = result_.seconds;
     }
@@ -108,7 +119,13 @@ class Loop {
       torch::Tensor loss;
       {
         const Autocast autocast(section_.precision, session_.device);
+        std::optional<Checkpointing> checkpointing;
+        if (section_.gradient_checkpointing) checkpointing.emplace();
         loss = token_losses(*session_.model, batch).sum() / static_cast<double>(labelled);
+        if (checkpointing && checkpointing->blocks() == 0) {
+          throw UnsupportedError("model type " + session_.model->facts().model_type +
+                                 " has no blocks that could be run again: leave gradient_checkpointing out");
+        }
       }
       report.loss += loss.item<double>();
       if (!std::isfinite(report.loss)) {
@@ -135,7 +152,7 @@ class Loop {
                         "diverged",
                         report.step, report.loss, rate));
       }
-      optimizer_.step(rate);
+      optimizer_->step(rate);
       for (const auto& attached : session_.methods) attached.method->after_step(report.step);
     } else {
       report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
@@ -144,7 +161,7 @@ class Loop {
     if (!scaler_.update(finite)) {
       throw TrainError(fmt::format("step {}: gradients overflow fp16 even with a loss scale below 1", report.step));
     }
-    optimizer_.zero_gradients();
+    optimizer_->zero_gradients();
 
     ++result_.steps;
     result_.tokens += report.tokens;
@@ -163,7 +180,7 @@ class Loop {
   }
 
   void save() const {
-    if (!watch_.resume_file.empty()) write_resume_point(watch_.resume_file, kept_, optimizer_, scaler_, result_);
+    if (!watch_.resume_file.empty()) write_resume_point(watch_.resume_file, kept_, *optimizer_, scaler_, result_);
   }
 
   attach::Session& session_;
@@ -172,7 +189,7 @@ class Loop {
   const int64_t seed_;
   const Watch& watch_;
   const TensorMap trained_, kept_;
-  AdamW optimizer_;
+  const std::unique_ptr<Optimizer> optimizer_;
   LossScaler scaler_;
   const int64_t total_, in_epoch_, every_;
   TrainResult result_;

@@ -5,7 +5,6 @@
 
 #include "attach/session.h"
 #include "config/experiment.h"
-#include "train/adamw.h"
 #include "train/feed.h"
 #include "train/loss_scaler.h"
 

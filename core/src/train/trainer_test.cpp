@@ -79,11 +79,26 @@ TEST(Trainer, AccumulatedBatchesAreOneBatch) {
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(first.losses[i], second.losses[i], 1e-5);
 }
 
+TEST(Trainer, CheckpointingChangesNoBit) {
+  for (const std::string precision : {"fp32", "bf16"}) {
+    auto a = testing::toy_session("lora", {{"dropout", 0.5}}), b = testing::toy_session("lora", {{"dropout", 0.5}});
+    auto section = section_of(6);
+    section.gradient_accumulation = 2;
+    section.precision = precision;
+    const auto without = run(a, section);
+    section.gradient_checkpointing = true;
+    const auto with = run(b, section);
+    EXPECT_EQ(with.losses, without.losses) << precision;
+    expect_equal(with.tensors, without.tensors);
+  }
+}
+
 /// Every method plugin there is, but for those that train nothing here.
 std::vector<std::string> methods_that_train() {
   std::vector<std::string> names = registry::Registry({testing::plugin_folder()}).names(Kind::method);
   std::erase(names, "none");
   std::erase(names, "head");  // the toy has no classes
+  std::erase(names, "quantized");  // only changes how the base is stored
   return names;
 }
 
@@ -125,6 +140,31 @@ TEST_P(Resuming, GoesOnBitForBitFromEveryStep) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, Resuming, ::testing::ValuesIn(methods_that_train()),
+                         [](const auto& info) { return info.param; });
+
+class Optimizers : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Optimizers, LowerTheLossAndGoOnBitForBit) {
+  const fs::path file = fs::path(::testing::TempDir()) / ("resume_" + GetParam() + ".safetensors");
+  fs::remove(file);
+  auto section = section_of(20, 7);
+  section.optimizer = GetParam();
+  auto whole = testing::toy_session("full"), first = testing::toy_session("full"),
+       second = testing::toy_session("full");
+  const auto expected = run(whole, section);
+  EXPECT_LT(expected.losses.back(), expected.losses.front());
+  EXPECT_GT(expected.result.optimizer_bytes, 0);
+  int64_t made = 0;
+  run(first, section, {.stop = [&] { return ++made == 13; }, .resume_file = file});
+  expect_equal(run(second, section, {.resume_file = file}).tensors, expected.tensors);
+  if (GetParam() == "paged_adamw") {
+    auto plain = testing::toy_session("full");
+    section.optimizer = "adamw";
+    EXPECT_EQ(run(plain, section).losses, expected.losses);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Names, Optimizers, ::testing::Values("adamw", "paged_adamw", "adamw8bit"),
                          [](const auto& info) { return info.param; });
 
 TEST(Trainer, DivergenceNamesStepValueAndRate) {
