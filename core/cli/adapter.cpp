@@ -1,6 +1,7 @@
 #include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_folder.h"
 #include "model.h"
+#include "new_folder.h"
 #include "rows.h"
 #include "store/store.h"
 #include "support/sha256.h"
@@ -9,41 +10,12 @@
 
 #include <fmt/format.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 
 namespace peftlab::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A folder that is filled under another name and gets its own when it is whole; gone if that never happens.
-class NewFolder {
- public:
-  /// Throws: ConfigError if the folder holds something already.
-  explicit NewFolder(const std::string& name) : final_(fs::absolute(name).lexically_normal()) {
-    if (!final_.has_filename()) final_ = final_.parent_path();  // "name/"
-    std::error_code error;
-    if (fs::exists(final_, error) && !(fs::is_directory(final_, error) && fs::is_empty(final_, error))) {
-      throw ConfigError(fmt::format("{} is there already and not empty; nothing was written", name));
-    }
-    partial_ = final_;
-    partial_ += fmt::format(".partial-{}", getpid());
-  }
-  ~NewFolder() {
-    std::error_code ignored;
-    fs::remove_all(partial_, ignored);
-  }
-  NewFolder(const NewFolder&) = delete;
-  NewFolder& operator=(const NewFolder&) = delete;
-
-  const fs::path& partial() const { return partial_; }
-  void give_name() const { fs::rename(partial_, final_); }
-
- private:
-  fs::path final_, partial_;
-};
 
 /// The run's files that make its adapter or model. Throws: ConfigError if it left none.
 std::vector<store::Artifact> result_files(const store::RunDetail& run) {
@@ -92,21 +64,29 @@ int export_adapter(const Words& words) {
 
 int merge_adapter(const Words& words) {
   ModelOptions model;
-  std::string to;
+  std::string to, quantization = "none";
   CommandLine line(
       "adapter merge --model DIR --adapter DIR --to DIR",
       "Folds an adapter into the weights and writes a model folder in float32 that needs no adapter. Virtual\n"
-      "tokens and parts that are not linear cannot be folded.",
+      "tokens and parts that are not linear cannot be folded. Says how far the logits of a fixed row of tokens\n"
+      "moved by it. Weights in few bits become float32, or are quantized again where --quantization asks for it.",
       "peftlab adapter merge --model models/base --adapter lora-r8 --to models/merged");
   model.declare(line);
-  line.required_option("to", &to, "DIR", "the folder to write");
+  line.required_option("to", &to, "DIR", "the folder to write")
+      .option("quantization", &quantization, "none|nf4|fp4|int8", "how the merged weights are kept");
   if (!line.parse(words)) return 0;
   line.require("adapter");
   const NewFolder target_folder(to);
 
   const auto registry = open_registry();
   auto session = model.open(registry);
+  const auto again = attach::make_methods({{"quantized", {{"quantization", quantization}}}}, registry);
+  const torch::Tensor before = probe_logits(*session.model);
   merge(session);
+  again.front().method->prepare(*session.model);
+  note(fmt::format("logits moved by at most {:.3g}; the largest is {:.3g}",
+                   (probe_logits(*session.model) - before).abs().max().item<double>(),
+                   before.abs().max().item<double>()));
   session.model->to(torch::kCPU);
   checkpoint::save_model(*session.model, session.folder, target_folder.partial(), session.config);
   target_folder.give_name();

@@ -23,7 +23,6 @@ namespace {
 /// As the contract with scripts has it.
 enum ExitCode { kDone = 0, kFailed = 1, kWrongUse = 2, kBadFile = 3, kBadPlugin = 4, kBadStore = 5, kStoreVersion = 6 };
 
-constexpr const char* kNotYet = "(not in this version)";
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> commands = {
@@ -42,7 +41,7 @@ const std::vector<Command>& commands() {
       {"adapter", "export, merge and verify adapters", adapter_command},
       {"plugins", "list, show and check plugins", plugins_command},
       {"store", "check, clean up and back up the store", store_command},
-      {"quantize", kNotYet, quantize_command},
+      {"quantize", "write a model with its weights in few bits", quantize_command},
       {"worker", "", worker_command},
   };
   return commands;
@@ -178,8 +177,6 @@ int dispatch_part(const std::string& command, const Words& words, const std::vec
 void not_in_this_version(const std::string& what) {
   throw ConfigError(fmt::format("`peftlab {}` is not in this version", what));
 }
-
-int quantize_command(const Words&) { not_in_this_version("quantize"); }
 
 }  // namespace peftlab::cli
 

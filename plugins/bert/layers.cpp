@@ -1,6 +1,7 @@
 #include "layers.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/checkpointing.h>
 
 namespace peftlab::bert {
 namespace {
@@ -81,11 +82,13 @@ Stack::Stack(const Config& config)
 
 torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, bool first_of_all) const {
   const auto extended = embedding_site->extend(words->forward(tokens), whole(layout));
-  const AttentionPlan plan(extended.layout, tokens.device());
+  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, tokens.device());
   // transformers adds in this order, and sums of floats depend on it.
-  auto x = extended.rows + types->weight[0] + positions->forward(places(tokens, plan).to(tokens.device()));
+  auto x = extended.rows + types->weight[0] + positions->forward(places(tokens, *plan).to(tokens.device()));
   x = torch::dropout(norm->forward(x), dropout, is_training());
-  for (const auto& layer : layers) x = layer->forward(x, plan);
+  for (const auto& layer : layers) {
+    x = checkpointed(x, [layer, plan](const torch::Tensor& given) { return layer->forward(given, *plan); });
+  }
   if (!extended.own_rows.defined()) return x;
   auto kept = extended.own_rows;
   if (first_of_all) {

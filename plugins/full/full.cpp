@@ -45,6 +45,13 @@ class Full final : public Method {
   }
 
   void attach(Model& model, const Tokenizer&) override {
+    for (const Linear* site : model.linear_sites()) {
+      if (!site->quantized()) continue;
+      throw UnsupportedError("plugin full: the weight of " + site->name + " is quantized (" +
+                             site->quantized()->format().type +
+                             "), and codes cannot be trained: take the model as it "
+                             "was before");
+    }
     const Names parameters = model.named_parameters().keys();
     if (!layers_ && !targets_) {
       model.train_parameters(parameters);

@@ -1,6 +1,7 @@
 #include "layers.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/checkpointing.h>
 
 #include <cmath>
 
@@ -80,11 +81,11 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   const auto embedded = wte->forward(tokens);
   const auto extended =
       decoding ? EmbeddingSite::Extended{embedded, layout, {}} : embedding_site->extend(embedded, layout);
-  const AttentionPlan plan(extended.layout, embedded.device(), cache);
+  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, embedded.device(), cache);
 
   // Like transformers' cache, the first layer tells how many positions lie before the sequence.
   const int64_t first = blocks.front()->attn->site->first_position();
-  const auto positions = plan.positions() + first;
+  const auto positions = plan->positions() + first;
   const int64_t longest = positions.numel() > 0 ? positions.max().item<int64_t>() + 1 : 0;
   if (longest > wpe->weight.size(0)) {
     const int64_t taken = first + embedding_site->virtual_tokens();
@@ -96,7 +97,11 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
 
   auto x = torch::dropout(extended.rows + wpe->forward(positions.to(embedded.device())), dropout, is_training());
   if (cache) cache->layers.resize(blocks.size());
-  for (size_t i = 0; i < blocks.size(); ++i) x = blocks[i]->forward(x, plan, cache ? &cache->layers[i] : nullptr);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto run = [block = blocks[i], plan, layer = cache ? &cache->layers[i] : nullptr](
+                         const torch::Tensor& given) { return block->forward(given, *plan, layer); };
+    x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
+  }
   if (cache) cache->advance(extended.layout);
   if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);
   return ln_f->forward(x);

@@ -1,5 +1,7 @@
 #include "layers.h"
 
+#include <peftlab/nn/checkpointing.h>
+
 namespace peftlab::llama {
 namespace {
 
@@ -80,10 +82,10 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   const auto embedded = embed_tokens->forward(tokens);
   const auto extended =
       decoding ? EmbeddingSite::Extended{embedded, layout, {}} : embedding_site->extend(embedded, layout);
-  const AttentionPlan plan(extended.layout, embedded.device(), cache);
+  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, embedded.device(), cache);
 
   // Like transformers' cache, the first layer tells how many positions lie before the sequence.
-  const auto positions = plan.positions() + layers.front()->self_attn->site->first_position();
+  const auto positions = plan->positions() + layers.front()->self_attn->site->first_position();
   const auto exact = rotary.angles(positions, extended.layout);
   const auto cast = [&](const torch::Tensor& t) { return t.to(embedded.device(), embedded.scalar_type()); };
   const RotaryAngles angles{cast(exact.cosines), cast(exact.sines)};
@@ -91,7 +93,9 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   auto x = extended.rows;
   if (cache) cache->layers.resize(layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = layers[i]->forward(x, angles, plan, cache ? &cache->layers[i] : nullptr);
+    const auto run = [layer = layers[i], angles, plan, kept = cache ? &cache->layers[i] : nullptr](
+                         const torch::Tensor& given) { return layer->forward(given, angles, *plan, kept); };
+    x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
   }
   if (cache) cache->advance(extended.layout);
   if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);

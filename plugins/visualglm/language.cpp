@@ -1,5 +1,7 @@
 #include "language.h"
 
+#include <peftlab/nn/checkpointing.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -75,7 +77,7 @@ torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout
   const auto extended =
       decoding ? EmbeddingSite::Extended{embedded, layout, {}} : embedding_site->extend(embedded, layout);
   const torch::Device device = embedded.device();
-  const AttentionPlan plan(extended.layout, device, cache);
+  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, device, cache);
 
   const auto positions = Positions::of(extended.layout, decoding ? cache : nullptr);
   const auto first = RotaryAngles::at(positions.in_prompt, frequencies);
@@ -86,7 +88,9 @@ torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout
   if (cache) cache->layers.resize(layers.size());
   auto x = extended.rows;
   for (size_t i = 0; i < layers.size(); ++i) {
-    x = layers[i]->forward(x, angles, plan, cache ? &cache->layers[i] : nullptr);
+    const auto run = [layer = layers[i], angles, plan, kept = cache ? &cache->layers[i] : nullptr](
+                         const torch::Tensor& given) { return layer->forward(given, angles, *plan, kept); };
+    x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
   }
   if (cache) cache->advance(extended.layout);
   if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);

@@ -1,6 +1,7 @@
 #include "vision.h"
 
 #include <peftlab/nn/attention.h>
+#include <peftlab/nn/checkpointing.h>
 #include <peftlab/nn/first_values.h>
 
 namespace peftlab::visualglm {
@@ -55,7 +56,9 @@ torch::Tensor VisionTransformer::forward(const torch::Tensor& images) const {
   const auto patches = proj->forward(images);
   const auto first = word_embeddings->weight.unsqueeze(0).expand({pictures, -1, -1});
   auto x = (torch::cat({first, patches.to(first.scalar_type())}, 1) + position_embeddings->weight).flatten(0, 1);
-  for (const auto& layer : layers) x = layer->forward(x, pictures);
+  for (const auto& layer : layers) {
+    x = checkpointed(x, [layer, pictures](const torch::Tensor& given) { return layer->forward(given, pictures); });
+  }
   return ln_vision->forward(x).view({pictures, tokens, -1});
 }
 
@@ -112,7 +115,9 @@ torch::Tensor QFormer::forward(const torch::Tensor& seen) const {
   const int64_t pictures = seen.size(0);
   const auto& queries = word_embeddings->weight;
   auto x = queries.repeat({pictures, 1});
-  for (const auto& layer : layers) x = layer->forward(x, seen);
+  for (const auto& layer : layers) {
+    x = checkpointed(x, [layer, seen](const torch::Tensor& given) { return layer->forward(given, seen); });
+  }
   return final_layernorm->forward(x).view({pictures, queries.size(0), -1});
 }
 

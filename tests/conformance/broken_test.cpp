@@ -39,6 +39,7 @@ enum class Defect {
   unmerges_nearly,
   weighs_by_halves,
   refuses_a_weight_after_changing,
+  counts_its_runs,
   works_where_it_should_refuse,
   refuses_for_another_reason,
   trains_what_it_refuses,
@@ -75,7 +76,8 @@ class Suspect final : public Method {
   torch::Tensor forward(const torch::Tensor& x, const Linear::Map& next) {
     const torch::Tensor y = next(x);
     if (merged_) return y;
-    const torch::Tensor wide = x.to(a_.scalar_type());
+    const double runs = defect_ == Defect::counts_its_runs ? ++runs_ : 1.0;
+    const torch::Tensor wide = runs * x.to(a_.scalar_type());
     torch::Tensor update = weight_ * torch::linear(torch::linear(wide, a_), b_);
     if (defect_ == Defect::leaves_out_a_gradient) update = update * (1 + a_.detach().sum());
     if (defect_ == Defect::cannot_learn) update = update - 2 * update.detach() + update;
@@ -148,7 +150,7 @@ class Suspect final : public Method {
   Defect defect_;
   int64_t rank_ = 0;
   bool merged_ = false;
-  double weight_ = 1.0;
+  double weight_ = 1.0, runs_ = 0.0;
   Linear* site_ = nullptr;
   torch::Tensor a_, b_, extra_, before_;
 };
@@ -204,6 +206,7 @@ const Breach kBreaches[] = {
     {Defect::unmerges_nearly, testing::law_merge, "unmerge() does not restore"},
     {Defect::weighs_by_halves, testing::law_weight, "with weight 0 the outputs are off"},
     {Defect::refuses_a_weight_after_changing, testing::law_weight, "weigh(1) changed the outputs"},
+    {Defect::counts_its_runs, testing::law_checkpointing, "the gradient of `method: b` in step 1 is another"},
     {Defect::works_where_it_should_refuse, testing::law_start, "took a model that it is said to refuse"},
     {Defect::refuses_for_another_reason, testing::law_merge, "does not say `no classes`: it is Monday"},
     {Defect::trains_what_it_refuses, testing::law_cache, "refused the model, but changed it"},

@@ -3,6 +3,7 @@
 #include "checkpoint/model_folder.h"
 #include "registry/registry.h"
 
+#include <peftlab/nn/quantized_maps.h>
 #include <peftlab/testing/toy.h>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -63,6 +64,14 @@ std::shared_ptr<Model> make_toy() {
   return std::make_shared<testing::ToyModel>(sizes);
 }
 
+/// The same with every linear map in 4 bits.
+std::shared_ptr<Model> make_quantized_toy() {
+  const auto model = make_toy();
+  Params defaults;
+  QuantizedMaps(defaults).apply(*model);
+  return model;
+}
+
 /// Tokens of which those from `answer` on are to be predicted.
 Encoded labelled(std::vector<int64_t> tokens, size_t answer, int64_t context, int64_t image_at = -1) {
   Encoded encoded{std::move(tokens), {}, context, image_at};
@@ -72,7 +81,6 @@ Encoded labelled(std::vector<int64_t> tokens, size_t answer, int64_t context, in
 }
 
 void give_toy(testing::MethodCase& made) {
-  made.model = make_toy;
   made.examples = {labelled({3, 9, 1, 4, 27, 8, 28}, 4, 0), labelled({5, 2, 6, 17, 12, 28}, 2, 2),
                    labelled({20, 11, 4, 7, 13, 19, 2, 1, 28}, 5, 0)};
   made.shortest = {{7}, {kNoLabel}, 0, -1};
@@ -104,6 +112,7 @@ std::string refusal_of(const Variation& variation, const std::string& model) {
   const std::string& plugin = variation.plugin;
   if (plugin == "head" && model != "bert") return "`labels` under [model]";
   if (plugin == "bitfit" && model == "llama") return "has none";
+  if (plugin == "full" && model == "toy_nf4") return "is quantized (nf4)";
   if (plugin == "prefix" && variation.label == "text" && model == "bert") return "needs keys and values of a text";
   return "";
 }
@@ -128,6 +137,7 @@ std::vector<Variation> variations() {
       {"ia3", {"ia3", "default", ia3, /*seeded=*/false}},
       {"vera", {"vera", "default", {}, /*seeded=*/false}},
       {"head", {"head", "default", {}, /*seeded=*/false}},
+      {"quantized", {"quantized", "default", {}, /*seeded=*/false}},
   };
   static const std::vector<Variation> more = {
       {"lora",
@@ -208,6 +218,14 @@ std::vector<Variation> variations() {
       {"vera",
        "all_linear_dropout",
        {{"targets", std::vector<std::string>{"all-linear"}}, {"rank", 5}, {"dropout", 0.2}, {"d_initial", -1.0}}},
+      {"qlora", "fp4_dora_dropout", {{"quantization", "fp4"}, {"block_size", 32}, {"dora", true}, {"dropout", 0.2}}},
+      {"qlora",
+       "plain_scales_pissa",
+       {{"double_quantization", false}, {"init", "pissa"}, {"rank", 4}},
+       /*seeded=*/false},
+      {"qlora", "int8", {{"quantization", "int8"}, {"targets", std::vector<std::string>{"all-linear"}}}},
+      {"qlora", "bfloat16", {{"quantization", "bfloat16"}}},
+      {"qlora", "none", {{"quantization", "none"}, {"rank", 2}}},
       {"vera", "unsaved", {{"projection_seed", 3}, {"save_projection", false}, {"rank", 300}}, /*seeded=*/false},
   };
   std::vector<Variation> all;
@@ -221,10 +239,10 @@ std::vector<Variation> variations() {
   return all;
 }
 
-std::vector<std::string> models() { return {"toy", "visualglm", "gpt2", "llama", "bert"}; }
+std::vector<std::string> models() { return {"toy", "toy_nf4", "visualglm", "gpt2", "llama", "bert"}; }
 
 bool available(const std::string& model) {
-  if (model == "toy") return true;
+  if (model.starts_with("toy")) return true;
   const Family& family = families().at(model);
   return plugins().find_if(Kind::model, family.plugin) && fs::exists(folder_of(family) / "config.json");
 }
@@ -234,12 +252,12 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
   const auto integer = [&](const char* name, int64_t fallback) { return params.get<int64_t>(name, fallback, ""); };
   const ModelFacts& facts = model.facts();
   int64_t count = 0;
-  if (variation.plugin == "none") return 0;
+  if (variation.plugin == "none" || variation.plugin == "quantized") return 0;
   if (variation.plugin == "full") {
     for (const auto& parameter : model.parameters()) count += parameter.numel();
     return count;
   }
-  if (variation.plugin == "lora") {
+  if (variation.plugin == "lora" || variation.plugin == "qlora") {
     const int64_t halves = params.get("frozen_half", false, "") ? 2 : 1;
     const bool dora = params.get("dora", false, "");
     const std::string bias = params.get("bias", "none", "");
@@ -365,7 +383,8 @@ testing::MethodCase make_case(const Variation& variation, const std::string& mod
   if (const auto dora = variation.options.find("dora"); dora != variation.options.end()) {
     made.exact_gradient = dora->second != Value(true);
   }
-  if (model == "toy") {
+  if (model.starts_with("toy")) {
+    made.model = model == "toy" ? make_toy : make_quantized_toy;
     give_toy(made);
   } else {
     made.model = [&family = families().at(model)] { return make_model(family); };

@@ -22,7 +22,7 @@ struct Variation {
 /// Every method plugin that was built, once with its defaults and then with the options that change what it computes.
 std::vector<Variation> variations();
 
-/// "toy", and the tiny models of tests/oracle: "visualglm", "gpt2", "llama", and "bert" (a classifier).
+/// "toy", the same with every map in 4 bits, "toy_nf4", and the tiny models of tests/oracle: "visualglm", "gpt2", "llama", and "bert" (a classifier).
 std::vector<std::string> models();
 
 /// Whether `model` can be made here: its plugin and its files are there.

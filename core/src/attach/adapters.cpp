@@ -32,17 +32,20 @@ std::vector<std::string> names_of(const TensorMap& tensors) {
   return names;
 }
 
-/// Makes the method and puts it on the model.
-void attach_one(Session& session, const plan::PluginUse& use, const registry::Registry& registry) {
+AttachedMethod make_one(const plan::PluginUse& use, const registry::Registry& registry) {
   Params params(use.options, "plugin " + use.plugin);
-  AttachedMethod attached;
-  attached.plugin = use.plugin;
-  attached.method = registry.make_method(use.plugin, params);
+  AttachedMethod made;
+  made.plugin = use.plugin;
+  made.method = registry.make_method(use.plugin, params);
   params.finish();
-  attached.options = params.effective();
-  attached.method->attach(*session.model, *session.tokenizer);
-  attached.method->to(session.device);
-  session.methods.push_back(std::move(attached));
+  made.options = params.effective();
+  return made;
+}
+
+void attach_one(Session& session, AttachedMethod made) {
+  made.method->attach(*session.model, *session.tokenizer);
+  made.method->to(session.device);
+  session.methods.push_back(std::move(made));
 }
 
 /// Reads one adapter and puts it on the model; the base's parameters that it brings keep their gradients' mark.
@@ -61,13 +64,16 @@ void attach_folder(Session& session, const fs::path& folder, double weight, cons
   Params none;
   try {
     const Table options = registry.make_method(plugin->name, none)->options_from(adapter.files.config);
-    attach_one(session, {plugin->name, options}, registry);
+    AttachedMethod made = make_one({plugin->name, options}, registry);
+    made.method->prepare(*session.model);
+    const size_t trained_before = session.trained().size();
+    attach_one(session, std::move(made));
     if (!adapter.files.head.empty()) session.model->train_parameters(names_of(head_of(*session.model)));
     session.methods.back().method->load(*session.model, adapter.files);
     if (!adapter.files.head.empty()) copy_tensors(adapter.files.head, head_of(*session.model), "the adapter's head");
     const bool holds_any =
         !adapter.files.tensors.empty() || !adapter.files.extra.empty() || !adapter.files.head.empty();
-    if (!holds_any && !session.trained().empty()) {
+    if (!holds_any && session.trained().size() > trained_before) {
       throw FormatError("holds no tensors, but an adapter of type `" + kind + "` trains some");
     }
     session.methods.back().method->weigh(weight);
@@ -110,17 +116,29 @@ class Claims {
 
 }  // namespace
 
-void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
-                    const registry::Registry& registry) {
+std::vector<AttachedMethod> make_methods(const std::vector<plan::PluginUse>& uses, const registry::Registry& registry) {
+  std::vector<AttachedMethod> methods;
+  for (const plan::PluginUse& use : uses) methods.push_back(make_one(use, registry));
+  return methods;
+}
+
+void attach_methods(Session& session, std::vector<AttachedMethod> methods, int64_t seed) {
   torch::manual_seed(static_cast<uint64_t>(seed));
-  for (const plan::PluginUse& use : uses) attach_one(session, use, registry);
-  if (uses.size() > 1) {
+  for (AttachedMethod& made : methods) attach_one(session, std::move(made));
+  if (session.methods.size() > 1) {
     for (const AttachedMethod& attached : session.methods) {
       if (!attached.method->saves_model()) continue;
       throw ConfigError("method " + attached.plugin + " trains and saves the whole model: nothing can stand beside it");
     }
   }
   if (!session.trained().empty()) session.model->train_parameters(names_of(head_of(*session.model)));
+}
+
+void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
+                    const registry::Registry& registry) {
+  std::vector<AttachedMethod> methods = make_methods(uses, registry);
+  for (const AttachedMethod& made : methods) made.method->prepare(*session.model);
+  attach_methods(session, std::move(methods), seed);
 }
 
 void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, const registry::Registry& registry) {
@@ -169,7 +187,8 @@ SavedResult save_result(const Session& session, const fs::path& folder) {
   std::string lines;
   for (const AttachedMethod& attached : session.methods) {
     AdapterFiles files = attached.method->save(*session.model);
-    if (files.tensors.empty() && files.extra.empty() && head.empty()) continue;
+    // A method that trains nothing may still say how the base is to be taken (quantized).
+    if (alone && files.tensors.empty() && files.extra.empty() && head.empty()) continue;
     files.head = head;
     if (!head.empty()) files.labels = session.model->facts().labels;
     saved.sha256 = checkpoint::write_adapter(alone ? folder : folder / attached.plugin, files, session.base_sha256());

@@ -1,6 +1,7 @@
 #include "attach/session.h"
 
 #include "checkpoint/model_folder.h"
+#include "checkpoint/quantization.h"
 #include "tokenize/tokenize.h"
 
 #include <peftlab/error.h>
@@ -13,9 +14,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int64_t count(const std::vector<torch::Tensor>& tensors) {
+/// All numbers of the model, those of quantized weights among them.
+int64_t count_parameters(Model& model) {
   int64_t n = 0;
-  for (const auto& t : tensors) n += t.numel();
+  for (const auto& t : model.parameters()) n += t.numel();
+  for (const Linear* site : model.linear_sites()) n += site->quantized() ? site->in * site->out : 0;
   return n;
 }
 
@@ -32,6 +35,13 @@ double deviation_of(const Table& config) {
 const std::string& Session::base_sha256() const {
   if (is_pretrained && base_sha256_.empty()) base_sha256_ = checkpoint::weights_sha256(folder);
   return base_sha256_;
+}
+
+int64_t Session::base_bytes() const {
+  int64_t bytes = 0;
+  for (const torch::Tensor& tensor : model->parameters()) bytes += static_cast<int64_t>(tensor.nbytes());
+  for (const Linear* site : model->linear_sites()) bytes += site->quantized() ? site->quantized()->bytes() : 0;
+  return bytes;
 }
 
 TensorMap Session::trained() const {
@@ -79,12 +89,14 @@ void Session::set_training(bool on) {
   for (const AttachedMethod& attached : methods) attached.method->train(on);
 }
 
-Session open_model(const ModelChoice& choice, const registry::Registry& registry, torch::Device device) {
+Session open_model(const ModelChoice& choice, const registry::Registry& registry, torch::Device device,
+                   const std::vector<AttachedMethod>& methods) {
   Session session;
   session.folder = choice.folder;
   session.device = device;
   Table config = checkpoint::read_config(choice.folder);
   if (!choice.labels.empty()) session.config = config = with_labels(config, choice.labels);
+  const bool is_quantized = checkpoint::take_quantization(config, (choice.folder / "config.json").string());
   const std::string type = *config.at("model_type").get_if<std::string>();
   const registry::Plugin* plugin = registry.find_if(Kind::model, type);
   if (!plugin) {
@@ -109,7 +121,11 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
   } catch (const ConfigError& error) {
     throw FormatError(error.what());  // the model folder is an input file, not the user's experiment
   }
-  const auto dtype = checkpoint::dtype_from(choice.dtype);
+  std::optional<torch::ScalarType> dtype;
+  if (!choice.dtype.empty()) dtype = checkpoint::dtype_from(choice.dtype);
+  const auto prepare = [&] {
+    for (const AttachedMethod& made : methods) made.method->prepare(*session.model);
+  };
   if (choice.init == "pretrained") {
     std::optional<double> new_head;
     if (!choice.labels.empty()) {
@@ -118,15 +134,16 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
       }
       new_head = deviation_of(config);
     }
-    checkpoint::load_weights(*session.model, choice.folder, dtype, new_head);
+    checkpoint::load_weights(*session.model, choice.folder, dtype, new_head, is_quantized, prepare);
     session.is_pretrained = true;
   } else {
-    session.model->to(dtype);
+    if (dtype) session.model->to(*dtype);
+    prepare();
   }
   session.tokenizer = tokenize::load_tokenizer(choice.folder);
   session.model->to(device);
   session.model->freeze();
-  session.base_parameters = count(session.model->parameters());
+  session.base_parameters = count_parameters(*session.model);
   session.set_training(false);
   return session;
 }

@@ -39,6 +39,9 @@ struct Session {
   /// for it takes longer than opening it.
   const std::string& base_sha256() const;
 
+  /// Memory of the base's weights, quantized ones as they are kept.
+  int64_t base_bytes() const;
+
   /// What the trainer updates: the methods' parameters as "<plugin>/<name>", then the base's own that are trained.
   TensorMap trained() const;
   int64_t trainable_parameters() const;
@@ -62,18 +65,27 @@ torch::Device choose_device(const std::string& word);
 struct ModelChoice {
   std::filesystem::path folder;
   std::string init = "pretrained";  ///< or "random", drawn from `seed`
-  std::string dtype = "float32";
+  std::string dtype = "float32";    ///< empty: each parameter keeps the type it is stored in
   int64_t seed = 0;
   std::vector<std::string> labels;  ///< classes of a new head, drawn from `seed`; empty: the model as it is
 };
 
-/// Makes the model its config.json describes, gives it its weights, freezes it and moves it to `device`.
-/// Throws: FormatError, PluginError.
-Session open_model(const ModelChoice& choice, const registry::Registry& registry, torch::Device device);
+/// Methods that are on no model yet. Throws: ConfigError, PluginError.
+std::vector<AttachedMethod> make_methods(const std::vector<plan::PluginUse>& uses, const registry::Registry& registry);
 
-/// Makes and attaches methods, torch's generator seeded with `seed` right before the first, as Hugging Face's users do
-/// before get_peft_model. The head of a classifier is then trained whole beside whatever trains anything.
+/// Makes the model its config.json describes, gives it its weights, freezes it and moves it to `device`. `methods`
+/// prepare() it before its weights leave the mapped file.
+/// Throws: FormatError, PluginError.
+Session open_model(const ModelChoice& choice, const registry::Registry& registry, torch::Device device,
+                   const std::vector<AttachedMethod>& methods = {});
+
+/// Attaches methods that have prepared the model, torch's generator seeded with `seed` right before the first, as
+/// Hugging Face's users do before get_peft_model. The head of a classifier is then trained whole beside whatever trains
+/// anything.
 /// Throws: ConfigError for options or targets that do not fit.
+void attach_methods(Session& session, std::vector<AttachedMethod> methods, int64_t seed);
+
+/// The same of methods that are made, and prepare the model as it is, now.
 void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
                     const registry::Registry& registry);
 

@@ -193,7 +193,8 @@ std::string adapter_kind(const Table& config, const std::string& origin) {
     if (attention && output && attention->get_if<bool>() && output->get_if<bool>()) {
       if (*attention->get_if<bool>() && *output->get_if<bool>()) return "double_seq_bn";
       const Value* parallel = inner->find("is_parallel");
-      if (*output->get_if<bool>() || *attention->get_if<bool>()) return parallel && *parallel == Value(true) ? "par_bn" : "seq_bn";
+      if (*output->get_if<bool>() || *attention->get_if<bool>())
+        return parallel && *parallel == Value(true) ? "par_bn" : "seq_bn";
     }
   }
   throw FormatError(origin + ": says neither `peft_type` nor a `config` of the adapters library that is known here");

@@ -24,7 +24,8 @@ struct AdapterFolder {
 AdapterFolder read_adapter(const std::filesystem::path& folder);
 
 /// Writes them. `base_sha256` goes into the tensors' metadata. Returns the sha256 of adapter_model.safetensors.
-std::string write_adapter(const std::filesystem::path& folder, const AdapterFiles& files, const std::string& base_sha256);
+std::string write_adapter(const std::filesystem::path& folder, const AdapterFiles& files,
+                          const std::string& base_sha256);
 
 /// The adapter folders that `folder` is made of: itself, or for a mixture one a method, in the order they are attached.
 /// Throws: FormatError if the list of a mixture's methods cannot be read.

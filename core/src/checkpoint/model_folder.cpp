@@ -1,5 +1,6 @@
 #include "checkpoint/model_folder.h"
 
+#include "checkpoint/quantization.h"
 #include "checkpoint/safetensors.h"
 #include "support/files.h"
 #include "support/sha256.h"
@@ -122,8 +123,8 @@ std::string weights_sha256(const fs::path& folder) {
   return sha256_hex(lines);
 }
 
-void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype, std::optional<double> new_head) {
-  auto parameters = model.named_parameters();
+void load_weights(Model& model, const fs::path& folder, std::optional<torch::ScalarType> dtype,
+                  std::optional<double> new_head, bool is_quantized, const std::function<void()>& prepare) {
   const auto tied = model.tied();
   TensorMap found;
   std::string problems;
@@ -138,7 +139,9 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
       const std::string name = model.parameter_name(stored);
       if (model.ignores(name) || (new_head && of_head(model, name))) continue;
       auto tensor = tensors.tensor(stored);
-      if (tensor.dim() == 2 && model.is_stored_transposed(name)) tensor = tensor.t();
+      // Codes of quantized weights lie as they are computed with, [out, in], whatever the kind of model.
+      const bool is_matrix = tensor.dim() == 2 && tensor.is_floating_point();
+      if (is_matrix && model.is_stored_transposed(name)) tensor = tensor.t();
       if (!found.emplace(name, tensor).second && is_first) problems += "\n  twice, under two names: " + name;
     }
   }
@@ -155,9 +158,13 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
     found.erase(copy);
   }
   const torch::NoGradGuard no_grad;
+  if (is_quantized && take_quantized_weights(model, found) == 0) {
+    problems += "\n  no linear map is quantized, as quantization_config says they are";
+  }
+  auto parameters = model.named_parameters();
   for (auto& item : parameters) {
     if (new_head && of_head(model, item.key())) {
-      item.value().set_data(first_values(item.value(), *new_head).to(dtype));
+      item.value().set_data(first_values(item.value(), *new_head));
       continue;
     }
     const auto it = found.find(item.key());
@@ -169,7 +176,7 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
       problems +=
           "\n  " + item.key() + " is of type " + c10::toString(it->second.scalar_type()) + ", wanted real numbers";
     } else {
-      item.value().set_data(it->second.to(dtype));
+      item.value().set_data(it->second);
     }
   }
   std::vector<std::string> unknown;
@@ -180,10 +187,14 @@ void load_weights(Model& model, const fs::path& folder, torch::ScalarType dtype,
     throw FormatError(folder.string() + ": the weights do not fit " + (folder / "config.json").string() + ":" +
                       problems);
   }
+  found.clear();
+  prepare();
+  if (!dtype) return;
+  for (auto& item : model.named_parameters()) item.value().set_data(item.value().to(*dtype));
+  for (Linear* site : model.linear_sites()) site->to(*dtype);  // quantized ones are no parameters
 }
 
-void save_model(const Model& model, const fs::path& source, const fs::path& folder,
-                const std::optional<Table>& config) {
+void save_model(Model& model, const fs::path& source, const fs::path& folder, const std::optional<Table>& config) {
   fs::create_directories(folder);
   for (const auto& entry : fs::directory_iterator(source)) {
     const fs::path& file = entry.path();
@@ -191,8 +202,15 @@ void save_model(const Model& model, const fs::path& source, const fs::path& fold
     if (!entry.is_regular_file() || is_pickle(file) || file.extension() == ".safetensors" || name == kIndex) continue;
     fs::copy_file(file, folder / name, fs::copy_options::overwrite_existing);
   }
-  if (config) write_text(folder / "config.json", to_json(*config) + "\n");
-  TensorMap tensors;
+  TensorMap tensors = quantized_tensors(model);
+  Table written = config ? *config : read_config(source);
+  const bool was_quantized = written.erase("quantization_config") > 0;
+  for (const Linear* site : model.linear_sites()) {
+    if (site->quantized()) written["quantization_config"] = quantization_config(site->quantized()->format());
+  }
+  if (config || was_quantized || written.count("quantization_config") > 0) {
+    write_text(folder / "config.json", to_json(written) + "\n");
+  }
   for (const auto& item : model.named_parameters()) {
     const bool transposed = item.value().dim() == 2 && model.is_stored_transposed(item.key());
     tensors[item.key()] = transposed ? item.value().t() : item.value();

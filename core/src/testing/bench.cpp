@@ -9,12 +9,13 @@ namespace peftlab::testing::bench {
 
 Bench::Bench(const MethodCase& given, const Table& options, uint64_t seed, torch::ScalarType type) : type(type) {
   model = given.model();
-  model->to(type);
-  model->freeze();
   Params params(options, "the method");
   torch::manual_seed(seed);
   method = given.method(params);
   params.finish();
+  method->prepare(*model);
+  model->to(type);
+  model->freeze();
   torch::manual_seed(seed);
   method->attach(*model, *given.tokenizer);
   training(false);

@@ -10,7 +10,7 @@ const std::vector<Law>& method_laws() {
       {"merge", law_merge},           {"seeds", law_seeds},
       {"count", law_parameter_count}, {"types_and_shapes", law_types_and_shapes},
       {"cache", law_cache},           {"gradient_check", law_gradient_check},
-      {"weight", law_weight},
+      {"weight", law_weight},         {"checkpointing", law_checkpointing},
   };
   return laws;
 }

@@ -131,11 +131,12 @@ Violations law_weight(const MethodCase& given) {
       if (!same(outputs(*bench.model, batch), own)) found.push_back("weigh(0) was refused, but changed the outputs");
       return;
     }
-    Bench base(given, given.options, 1);
-    base.model = given.model();
-    base.model->to(given.type);
-    base.model->eval();
-    const double off = difference(outputs(*bench.model, batch), outputs(*base.model, batch));
+    const auto base = given.model();
+    Params params(given.options, "the method");
+    given.method(params)->prepare(*base);
+    base->to(given.type);
+    base->eval();
+    const double off = difference(outputs(*bench.model, batch), outputs(*base, batch));
     if (!(off <= rounding(given.type))) found.push_back(text("with weight 0 the outputs are off the base's by ", off));
   });
 }

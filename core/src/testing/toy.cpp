@@ -3,6 +3,7 @@
 #include "registry/registry.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/checkpointing.h>
 
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -111,11 +112,15 @@ torch::Tensor ToyModel::hidden(const Batch& batch, KeyValueCache* cache) {
   const bool decoding = cache && !cache->empty();
   const torch::Tensor rows = words_->forward(batch.tokens);
   const auto extended = decoding ? EmbeddingSite::Extended{rows, batch.layout, {}} : site_->extend(rows, batch.layout);
-  const AttentionPlan plan(extended.layout, rows.device(), cache);
+  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, rows.device(), cache);
 
-  torch::Tensor x = extended.rows + positions_->forward(plan.positions().to(rows.device()));
+  torch::Tensor x = extended.rows + positions_->forward(plan->positions().to(rows.device()));
   if (cache) cache->layers.resize(layers_.size());
-  for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->forward(x, plan, cache ? &cache->layers[i] : nullptr);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto run = [layer = layers_[i], plan, kept = cache ? &cache->layers[i] : nullptr](
+                         const torch::Tensor& given) { return layer->forward(given, *plan, kept); };
+    x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
+  }
 
   if (cache) cache->advance(extended.layout);
   x = last_norm_->forward(x);

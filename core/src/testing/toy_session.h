@@ -20,6 +20,7 @@ inline attach::Session toy_session(const std::string& plugin, const Table& optio
   session.tokenizer = std::make_unique<ToyTokenizer>();
   torch::manual_seed(0);
   auto method = make_method(plugin, options);
+  method->prepare(*session.model);
   method->attach(*session.model, *session.tokenizer);
   session.methods.push_back({plugin, options, method});
   session.set_training(false);

@@ -71,8 +71,11 @@ Violations law_cache(const MethodCase& given);
 /// 12. In float64 the gradient of the loss is its derivative: along two directions through all that is trained, central
 ///     differences agree with it to 1e-5 of the gradient's length.
 Violations law_gradient_check(const MethodCase& given);
-/// 13. weigh(0) of a method that can be weighted gives the base's outputs, weigh(1) its own again.
+/// 13. weigh(0) of a method that can be weighted gives the outputs of the base it prepared, weigh(1) its own again.
 Violations law_weight(const MethodCase& given);
+/// 14. With gradient checkpointing: the same losses over some steps, the same gradients and the same random stream after
+///     them, bit for bit.
+Violations law_checkpointing(const MethodCase& given);
 
 struct Law {
   const char* name;
