@@ -1,0 +1,65 @@
+/// The kernels of quantized weights, one timed call for each line read: bench/quantize_bitsandbytes.py calls it and
+/// bitsandbytes in turn.
+///
+///     quantize WEIGHT SIDE        reads WEIGHT, SIDE x SIDE numbers of float32, in answer to which nothing is timed
+///     time quantize               seconds to quantize it to NF4, blocks of 64, plain scales
+///     time dequantize TYPE        seconds to make it a matrix of TYPE (float32, bfloat16) again
+///     time product ROWS TYPE      seconds of x W^T, x [ROWS, SIDE]
+///     codes FILE                  writes the packed codes, to be compared
+
+#include <peftlab/nn/weight_storage.h>
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+namespace {
+
+torch::ScalarType type_of(const std::string& name) { return name == "bfloat16" ? torch::kBFloat16 : torch::kFloat32; }
+
+template <typename Work>
+double seconds(const Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+int main() {
+  const torch::NoGradGuard no_grad;
+  const peftlab::QuantizationFormat format{.type = "nf4", .block_size = 64, .double_quantization = false};
+  torch::Tensor weight;
+  std::shared_ptr<const peftlab::WeightStorage> quantized;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string command, what, type;
+    words >> command >> what;
+    double taken = 0;
+    if (command == "quantize") {
+      int64_t side = 0;
+      words >> side;
+      weight = torch::empty({side, side});
+      std::ifstream(what, std::ios::binary).read(static_cast<char*>(weight.data_ptr()), weight.nbytes());
+      quantized = peftlab::quantize(weight, format);
+    } else if (command == "codes") {
+      const auto codes = quantized->tensors().at("weight").contiguous();
+      std::ofstream(what, std::ios::binary).write(static_cast<const char*>(codes.data_ptr()), codes.nbytes());
+    } else if (what == "quantize") {
+      taken = seconds([&] { quantized = peftlab::quantize(weight, format); });
+    } else if (what == "dequantize") {
+      words >> type;
+      taken = seconds([&] { quantized->dense(type_of(type)); });
+    } else if (what == "product") {
+      int64_t rows = 0;
+      words >> rows >> type;
+      torch::manual_seed(1);
+      const auto x = torch::randn({rows, weight.size(1)}).to(type_of(type));
+      taken = seconds([&] { quantized->multiply(x); });
+    }
+    std::cout << taken << std::endl;
+  }
+}
