@@ -40,6 +40,7 @@ enum class Defect {
   weighs_by_halves,
   refuses_a_weight_after_changing,
   counts_its_runs,
+  exceeds_its_rank,
   works_where_it_should_refuse,
   refuses_for_another_reason,
   trains_what_it_refuses,
@@ -52,7 +53,7 @@ class Suspect final : public Method {
     const auto rank = p.get<int64_t>("rank", 2, "rank of the update");
     p.check(defect != Defect::default_out_of_range, "rank", "must not be what it is by default");
     if (defect == Defect::takes_any_option) p.ignore({"rankx"});
-    rank_ = std::max<int64_t>(rank, 1);
+    rank_ = std::max<int64_t>(rank, 1) * (defect == Defect::exceeds_its_rank ? 2 : 1);
   }
 
   void attach(Model& model, const Tokenizer&) override {
@@ -159,6 +160,7 @@ testing::MethodCase suspect(Defect defect) {
   testing::MethodCase made = make_case({"none", "default", {}}, "toy");
   made.method = [defect](Params& params) { return std::make_shared<Suspect>(params, defect); };
   made.parameters = 2 * (16 + 16);  // the first `dense` is 16 to 16
+  made.max_rank = 2;
   if (defect >= Defect::works_where_it_should_refuse) {
     made.refusal = defect == Defect::trains_what_it_refuses ? "Monday" : "no classes";
   }
@@ -207,6 +209,7 @@ const Breach kBreaches[] = {
     {Defect::weighs_by_halves, testing::law_weight, "with weight 0 the outputs are off"},
     {Defect::refuses_a_weight_after_changing, testing::law_weight, "weigh(1) changed the outputs"},
     {Defect::counts_its_runs, testing::law_checkpointing, "the gradient of `method: b` in step 1 is another"},
+    {Defect::exceeds_its_rank, testing::law_rank, "dense has rank 4, above 2"},
     {Defect::works_where_it_should_refuse, testing::law_start, "took a model that it is said to refuse"},
     {Defect::refuses_for_another_reason, testing::law_merge, "does not say `no classes`: it is Monday"},
     {Defect::trains_what_it_refuses, testing::law_cache, "refused the model, but changed it"},

@@ -1,6 +1,7 @@
 #include "cases.h"
 
 #include "checkpoint/model_folder.h"
+#include "mixture.h"
 #include "registry/registry.h"
 
 #include <peftlab/nn/quantized_maps.h>
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <sstream>
 
 namespace peftlab::conformance {
 namespace {
@@ -236,6 +238,23 @@ std::vector<Variation> variations() {
   for (const Variation& variation : more) {
     if (plugins().find_if(Kind::method, variation.plugin)) all.push_back(variation);
   }
+  const Table dense = {{"targets", std::vector<std::string>{"dense"}}, {"rank", 2}};
+  const Table flat = {{"tokens", 3}, {"projection", false}};
+  const Table bottleneck = {{"width", 6}, {"layer_norms", false}};
+  const std::vector<std::pair<std::string, Table>> mixtures = {
+      {"lora+prefix", {{"lora", dense}, {"prefix", flat}}},
+      {"adapter+lora", {{"adapter", bottleneck}, {"lora", dense}}},
+      // MAM of He et al., 2022, arXiv:2110.04366.
+      {"prefix+adapter", {{"prefix", flat}, {"adapter", Table{{"kind", "parallel"}, {"width", 6}}}}},
+      {"lora+prompt", {{"lora", dense}, {"prompt", Table{{"tokens", 3}}}}},
+      {"ia3+lora", {{"ia3", ia3}, {"lora", dense}}},
+      {"bitfit+adapter", {{"bitfit", Table()}, {"adapter", bottleneck}}},
+      {"adalora+ptuning_v2",
+       {{"adalora", Table{{"targets", std::vector<std::string>{"dense"}}, {"rank", 3}, {"target_rank", 1}}},
+        {"ptuning_v2", Table{{"tokens", 3}, {"encoder", "mlp"}}}}},
+      {"quantized+adapter+prompt", {{"quantized", Table()}, {"adapter", bottleneck}, {"prompt", Table{{"tokens", 3}}}}},
+  };
+  for (const auto& [names, options] : mixtures) all.push_back({names, "mixture", options});
   return all;
 }
 
@@ -247,7 +266,24 @@ bool available(const std::string& model) {
   return plugins().find_if(Kind::model, family.plugin) && fs::exists(folder_of(family) / "config.json");
 }
 
+std::vector<std::string> parts_of(const std::string& plugin) {
+  std::vector<std::string> parts;
+  std::istringstream names(plugin);
+  for (std::string name; std::getline(names, name, '+');) parts.push_back(name);
+  return parts;
+}
+
 std::optional<int64_t> formula(const Variation& variation, Model& model) {
+  const auto parts = parts_of(variation.plugin);
+  if (parts.size() > 1) {
+    int64_t sum = 0;
+    for (const std::string& part : parts) {
+      const auto own = formula({part, "default", *variation.options.at(part).get_if<Table>()}, model);
+      if (!own) return std::nullopt;
+      sum += *own;
+    }
+    return sum;
+  }
   Params params(variation.options, variation.plugin);
   const auto integer = [&](const char* name, int64_t fallback) { return params.get<int64_t>(name, fallback, ""); };
   const ModelFacts& facts = model.facts();
@@ -371,9 +407,26 @@ std::optional<int64_t> formula(const Variation& variation, Model& model) {
   return std::nullopt;
 }
 
+/// What bounds the rank of what is merged into a map; nullopt where nothing does.
+std::optional<int64_t> rank_bound(const Variation& variation) {
+  Params params(variation.options, variation.plugin);
+  const bool is_lora = variation.plugin == "lora" || variation.plugin == "qlora";
+  if (is_lora && !params.get("dora", false, "")) {
+    const int64_t rank = std::max<int64_t>(params.get<int64_t>("rank", 8, ""), params.given("rank_pattern") ? 3 : 0);
+    return params.get("init", "", "") == "pissa" ? 2 * rank : rank;
+  }
+  if (variation.plugin == "adalora") return params.get<int64_t>("rank", 12, "");
+  if (variation.plugin == "vera") return params.get<int64_t>("rank", 256, "");
+  return std::nullopt;
+}
+
 testing::MethodCase make_case(const Variation& variation, const std::string& model, torch::ScalarType type) {
   testing::MethodCase made;
-  made.method = [name = variation.plugin](Params& params) { return plugins().make_method(name, params); };
+  made.method = [names = parts_of(variation.plugin)](Params& params) -> std::shared_ptr<Method> {
+    const auto make = [](const std::string& name, Params& own) { return plugins().make_method(name, own); };
+    if (names.size() == 1) return make(names.front(), params);
+    return std::make_shared<Mixture>(params, names, make);
+  };
   made.options = variation.options;
   made.seeded = variation.seeded;
   made.refusal = refusal_of(variation, model);
@@ -398,6 +451,7 @@ testing::MethodCase make_case(const Variation& variation, const std::string& mod
     if (model == "bert" && prompts.count(variation.plugin)) made.options["tokens"] = 4;
   }
   made.parameters = formula({variation.plugin, variation.label, made.options}, *made.model());
+  made.max_rank = rank_bound(variation);
   return made;
 }
 

@@ -11,7 +11,7 @@
 
 namespace peftlab::conformance {
 
-/// A method plugin with some of its options.
+/// A method plugin with some of its options; or several, "lora+prefix", on one model, with a table of options for each.
 struct Variation {
   std::string plugin;
   std::string label;  ///< letters, digits and underscores
@@ -27,6 +27,9 @@ std::vector<std::string> models();
 
 /// Whether `model` can be made here: its plugin and its files are there.
 bool available(const std::string& model);
+
+/// The plugins of a variation, in the order they are attached.
+std::vector<std::string> parts_of(const std::string& plugin);
 
 /// What the plugin's README says is trained; nullopt where that is not known here.
 std::optional<int64_t> formula(const Variation& variation, Model& model);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -63,7 +64,9 @@ TEST_P(MethodLaws, Hold) {
 }
 
 std::string trial_name(const ::testing::TestParamInfo<Trial>& info) {
-  return info.param.variation.plugin + "_" + info.param.variation.label + "_" + info.param.model +
+  std::string plugins = info.param.variation.plugin;
+  std::replace(plugins.begin(), plugins.end(), '+', '_');
+  return plugins + "_" + info.param.variation.label + "_" + info.param.model +
          (info.param.type == torch::kBFloat16 ? "_bf16_" : "_") + info.param.law.name;
 }
 

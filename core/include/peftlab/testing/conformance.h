@@ -34,6 +34,7 @@ struct MethodCase {
   bool keeps_cache = true;      ///< false for an encoder, which has no next token: law 11 then asks nothing
   bool exact_gradient = true;   ///< false where the method's backward pass leaves a term out on purpose (DoRA's norm)
   std::optional<int64_t> parameters;  ///< what the method's formula says is trained, for law 9
+  std::optional<int64_t> max_rank;    ///< of the update it merges into a map, for law 15; absent: not bounded
   /// Set where the model lacks what the method needs (classes, for a method that trains their head): words that the
   /// UnsupportedError of attach() must hold. Laws 3 to 11 then ask for that refusal, and that it changes nothing.
   std::string refusal;
@@ -76,6 +77,8 @@ Violations law_weight(const MethodCase& given);
 /// 14. With gradient checkpointing: the same losses over some steps, the same gradients and the same random stream after
 ///     them, bit for bit.
 Violations law_checkpointing(const MethodCase& given);
+/// 15. What merge() adds to a map after some steps of training has at most the rank it is said to have.
+Violations law_rank(const MethodCase& given);
 
 struct Law {
   const char* name;
