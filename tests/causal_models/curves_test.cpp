@@ -32,13 +32,16 @@ class Examples final : public Dataset {
   bool classified_;
 };
 
-const std::map<std::string, Table>& options() {
-  static const std::map<std::string, Table> known = {
-      {"full", {}},
-      {"lora", {{"rank", int64_t{4}}, {"alpha", 8.0}}},
-      {"prefix", {{"tokens", int64_t{4}}}},
-      {"prompt", {{"tokens", int64_t{4}}}},
-      {"adapter", {{"reduction", 4.0}, {"layer_norms", false}}},
+/// The method that a curve is named after.
+const std::map<std::string, plan::PluginUse>& methods() {
+  static const std::map<std::string, plan::PluginUse> known = {
+      {"full", {"full", {}}},
+      {"lora", {"lora", {{"rank", int64_t{4}}, {"alpha", 8.0}}}},
+      {"prefix", {"prefix", {{"tokens", int64_t{4}}}}},
+      {"prompt", {"prompt", {{"tokens", int64_t{4}}}}},
+      {"adapter", {"adapter", {{"reduction", 4.0}, {"layer_norms", false}}}},
+      {"pfeiffer", {"adapter", {{"kind", "pfeiffer"}, {"reduction", 4.0}}}},
+      {"parallel", {"adapter", {{"kind", "parallel"}, {"reduction", 4.0}}}},
   };
   return known;
 }
@@ -52,7 +55,7 @@ attach::Session session_of(const std::string& name, const std::string& method) {
   session.model = open_model(name, changes);
   session.tokenizer = std::make_unique<testing::ToyTokenizer>();
   session.model->freeze();
-  attach::attach_methods(session, {{method, options().at(method)}}, /*seed=*/5, plugins);
+  attach::attach_methods(session, {methods().at(method)}, /*seed=*/5, plugins);
   return session;
 }
 

@@ -19,7 +19,8 @@ import transformers
 HERE = pathlib.Path(__file__).resolve().parent
 STEPS, BATCH, RATE, DECAY, WARMUP, SEED = 20, 4, 1e-2, 0.1, 2, 5
 LABELS = ["bad", "fair", "good"]
-METHODS = ["full", "lora", "prefix", "prompt", "adapter"]
+METHODS = ["full", "lora", "prefix", "prompt", "adapter", "pfeiffer", "parallel"]
+BOTTLENECKS = {"adapter": adapters.DoubleSeqBnConfig, "pfeiffer": adapters.SeqBnConfig, "parallel": adapters.ParBnConfig}
 LANGUAGE = ["gpt2", "llama", "mistral", "qwen2"]
 CLASSES = ["gpt2_class", "llama_class"]  # prompts are left out: there transformers reads padding in place of the text
 
@@ -44,10 +45,10 @@ def examples():
 
 
 def attach(model, method, task):
-    if method == "adapter":
+    if method in BOTTLENECKS:
         adapters.init(model)
         torch.manual_seed(SEED)
-        model.add_adapter("a", config=adapters.DoubleSeqBnConfig(reduction_factor=4))
+        model.add_adapter("a", config=BOTTLENECKS[method](reduction_factor=4))
         model.train_adapter("a")
         return model
     common = dict(task_type=task)
