@@ -2,7 +2,8 @@
 
 option(PEFTLAB_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 
-add_compile_options(-Wall -Wextra -Wno-unused-parameter)
+# Aggregates are given by field, and a field left out has the value its declaration says.
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
 # Programs are compiled as libraries are: with -fPIE, GCC would not use a precompiled header that was made with -fPIC.
 set(CMAKE_CXX_COMPILE_OPTIONS_PIE ${CMAKE_CXX_COMPILE_OPTIONS_PIC})
 if(PEFTLAB_SANITIZE)
