@@ -83,6 +83,9 @@ int merge_adapter(const Words& words) {
   const auto again = attach::make_methods({{"quantized", {{"quantization", quantization}}}}, registry);
   const torch::Tensor before = probe_logits(*session.model);
   merge(session);
+  for (Linear* site : session.model->linear_sites()) {
+    if (site->quantized()) site->set_weight({site->weight_as(site->dtype()), nullptr});
+  }
   again.front().method->prepare(*session.model);
   note(fmt::format("logits moved by at most {:.3g}; the largest is {:.3g}",
                    (probe_logits(*session.model) - before).abs().max().item<double>(),

@@ -1,4 +1,5 @@
 #include "checkpoint/model_folder.h"
+#include "checkpoint/quantization.h"
 #include "model.h"
 #include "new_folder.h"
 
@@ -36,7 +37,8 @@ int quantize_command(const Words& words) {
   if (!targets.empty()) options["quantized_targets"] = targets;
   const auto session = attach::open_model({.folder = model, .dtype = ""}, registry, torch::kCPU,
                                           attach::make_methods({{"quantized", options}}, registry));
-  checkpoint::save_model(*session.model, model, target_folder.partial());
+  checkpoint::save_model(*session.model, model, target_folder.partial(), std::nullopt,
+                         checkpoint::passed_over(*session.model, model));
   target_folder.give_name();
   note(fmt::format("{} numbers in {} bytes", session.base_parameters, session.base_bytes()));
   print(fmt::format("{}  {}\n", checkpoint::weights_sha256(to),

@@ -2,6 +2,7 @@
 /// held to bitsandbytes in core/src/quantize.
 
 #include <peftlab/error.h>
+#include <peftlab/nn/quantized_maps.h>
 #include <peftlab/testing/toy.h>
 
 #include <gmock/gmock.h>
@@ -82,6 +83,9 @@ TEST_F(Qlora, RefusesToQuantizeTwice) {
 }
 
 TEST(QloraOptions, AreChecked) {
+  Params both(Table{{"quantization", "nf5"}, {"block_size", 48}});
+  QuantizedMaps maps(both);
+  EXPECT_EQ(both.problems().size(), 2u);
   for (const Table& wrong :
        std::vector<Table>{{{"quantization", "nf5"}}, {{"block_size", 48}}, {{"block_size", 8192}}}) {
     EXPECT_THROW(testing::make_method("qlora", wrong), ConfigError) << to_json(wrong);

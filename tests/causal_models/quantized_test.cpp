@@ -109,6 +109,17 @@ TEST(QuantizedFolders, ThatDoNotSayOrDoNotHoldItAreRefused) {
   EXPECT_THAT([&] { open(copy); }, ThrowsMessage<FormatError>(HasSubstr("no linear map is quantized")));
 }
 
+// A folder of a model without a head may hold what another task needs: mask buffers here.
+TEST(QuantizedFolders, WhatTheModelPassesOverIsKept) {
+  const fs::path old = folder("gpt2_old");
+  const auto others = checkpoint::passed_over(*open(old), old);
+  ASSERT_TRUE(others.contains("transformer.h.0.attn.bias"));
+  const fs::path written = fs::path(::testing::TempDir()) / "quantized_with_others";
+  checkpoint::save_model(*open(old), old, written, std::nullopt, others);
+  EXPECT_TRUE(checkpoint::read_tensors(written / "model.safetensors").contains("transformer.h.0.attn.bias"));
+  EXPECT_EQ(difference(logits(*open(written), {kTokens}), logits(*open(old), {kTokens})), 0.0);
+}
+
 TEST(QuantizedFolders, OfAnotherMethodAreRefused) {
   Table config = {{"quantization_config", Table{{"quant_method", "gptq"}, {"bits", 4}}}};
   EXPECT_THAT([&] { checkpoint::take_quantization(config, "config.json"); },

@@ -194,7 +194,8 @@ void load_weights(Model& model, const fs::path& folder, std::optional<torch::Sca
   for (Linear* site : model.linear_sites()) site->to(*dtype);  // quantized ones are no parameters
 }
 
-void save_model(Model& model, const fs::path& source, const fs::path& folder, const std::optional<Table>& config) {
+void save_model(Model& model, const fs::path& source, const fs::path& folder, const std::optional<Table>& config,
+                const TensorMap& others) {
   fs::create_directories(folder);
   for (const auto& entry : fs::directory_iterator(source)) {
     const fs::path& file = entry.path();
@@ -202,7 +203,8 @@ void save_model(Model& model, const fs::path& source, const fs::path& folder, co
     if (!entry.is_regular_file() || is_pickle(file) || file.extension() == ".safetensors" || name == kIndex) continue;
     fs::copy_file(file, folder / name, fs::copy_options::overwrite_existing);
   }
-  TensorMap tensors = quantized_tensors(model);
+  TensorMap tensors = others;
+  tensors.merge(quantized_tensors(model));
   Table written = config ? *config : read_config(source);
   const bool was_quantized = written.erase("quantization_config") > 0;
   for (const Linear* site : model.linear_sites()) {

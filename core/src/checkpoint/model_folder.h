@@ -40,8 +40,9 @@ void load_weights(
 /// Writes the model as a folder: its weights as model.safetensors (tied tensors once), and every other file of
 /// `source` that is no weight (the tokenizer, config.json unless `config` is given in its stead). Its
 /// quantization_config is written anew, or left out where no map is quantized.
+/// `others`: tensors to write beside the model's own.
 void save_model(Model& model, const std::filesystem::path& source, const std::filesystem::path& folder,
-                const std::optional<Table>& config = std::nullopt);
+                const std::optional<Table>& config = std::nullopt, const TensorMap& others = {});
 
 /// "float32", "bfloat16", "float16". Throws: ConfigError for another word.
 torch::ScalarType dtype_from(const std::string& word);

@@ -1,5 +1,8 @@
 #include "checkpoint/quantization.h"
 
+#include "checkpoint/model_folder.h"
+#include "checkpoint/safetensors.h"
+
 #include <peftlab/error.h>
 
 namespace peftlab::checkpoint {
@@ -74,6 +77,17 @@ int64_t take_quantized_weights(Model& model, TensorMap& found) {
     ++taken;
   }
   return taken;
+}
+
+TensorMap passed_over(const Model& model, const std::filesystem::path& folder) {
+  TensorMap tensors;
+  for (const auto& file : weight_files(folder)) {
+    for (const auto& [stored, tensor] : read_tensors(file)) {
+      const std::string name = model.parameter_name(stored);
+      if (model.ignores(stored) || model.ignores(name)) tensors[name] = tensor;
+    }
+  }
+  return tensors;
 }
 
 TensorMap quantized_tensors(Model& model) {

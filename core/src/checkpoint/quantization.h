@@ -7,6 +7,7 @@
 #include <peftlab/model.h>
 #include <peftlab/value.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,10 @@ Table quantization_config(const QuantizationFormat& format);
 /// `found` (names are the parameters', with what transformers puts behind them). Returns how many there were.
 /// Throws: FormatError as read_quantized() does.
 int64_t take_quantized_weights(Model& model, TensorMap& found);
+
+/// The tensors of a folder that mean nothing to this model, by the names its parameters have there: heads of other tasks,
+/// which a folder written from the model alone would lose.
+TensorMap passed_over(const Model& model, const std::filesystem::path& folder);
 
 /// The tensors of every quantized map, by the names a folder has them under.
 TensorMap quantized_tensors(Model& model);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace peftlab {
@@ -36,13 +37,12 @@ QuantizedMaps::QuantizedMaps(Params& params) {
       params.get(kTargets, std::vector<std::string>{"all-linear"},
                  "ends of the names of the maps that are quantized; \"all-linear\", which leaves the output layer "
                  "out; or one regular expression for whole names");
-  if (format_.type == "none") return;
-  try {
-    format_.check();
-  } catch (const ConfigError& error) {
-    const std::string message = error.what();
-    params.check(false, message.starts_with(kBlock) ? kBlock : kFormat, message);
-  }
+  const std::vector<std::string> types = {"nf4", "fp4", "int8", "bfloat16", "none"};
+  params.check(std::find(types.begin(), types.end(), format_.type) != types.end(), kFormat,
+               "must be \"nf4\", \"fp4\", \"int8\", \"bfloat16\" or \"none\"");
+  const int64_t size = format_.block_size;
+  params.check(32 <= size && size <= 4096 && (size & (size - 1)) == 0, kBlock,
+               "must be a power of two from 32 to 4096");
 }
 
 void QuantizedMaps::apply(Model& model) {
