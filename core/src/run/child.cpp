@@ -22,7 +22,7 @@ void make_pipe(int ends[2]) {
 }
 
 /// The environment of a worker. Left alone, OpenMP's threads wait for each other in a loop that keeps a core busy for
-/// tens of milliseconds; on a machine that does anything else too, that made training up to eight times slower. A
+/// milliseconds; on a machine that does anything else too, that made training up to eight times slower. A
 /// fifteenth of it costs an idle machine nothing that could be measured. Whoever has set how they wait keeps that.
 std::vector<std::string> worker_environment() {
   std::vector<std::string> variables;
