@@ -22,7 +22,7 @@ find_package(CUDAToolkit REQUIRED)
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/core/src/cuda/*.cu")
 add_library(peftlab_cuda SHARED ${cuda_sources})
-target_include_directories(peftlab_cuda PRIVATE "${CMAKE_SOURCE_DIR}/core/src")
+target_include_directories(peftlab_cuda PRIVATE "${CMAKE_SOURCE_DIR}/core/src" "${CMAKE_SOURCE_DIR}/core/include")
 target_link_libraries(peftlab_cuda PRIVATE torch::cuda CUDA::cudart)
 set_target_properties(peftlab_cuda PROPERTIES CUDA_VISIBILITY_PRESET hidden)
 # LibTorch's headers want C++20, a dialect of nvcc that this CMake does not know by name.

@@ -18,7 +18,7 @@ class Metric;
 class Model;
 
 /// Raised whenever a public header changes in a way that a plugin built before would not survive.
-inline constexpr uint32_t kAbi = 4;
+inline constexpr uint32_t kAbi = 5;
 inline constexpr uint32_t kManifestMagic = 0x5045464C;  // "PEFL"
 
 /// What a plugin is.
@@ -63,20 +63,20 @@ struct KindOf<Metric> {
 /// Makes this library a plugin: PEFTLAB_PLUGIN(Method, Lora, "lora", "summary", "arXiv:2106.09685", "LORA").
 /// `Interface` is Model, Dataset, Method or Metric; `Class` derives from it and is made from a Params&. Stands once, in
 /// namespace peftlab.
-#define PEFTLAB_PLUGIN(Interface, Class, name, summary, source, aliases)                                            \
-  extern "C" {                                                                                                      \
-  extern PEFTLAB_API const ::peftlab::Manifest peftlab_plugin;                                                      \
-  const ::peftlab::Manifest peftlab_plugin = {                                                                      \
-      ::peftlab::kManifestMagic,                                                                                    \
-      ::peftlab::kAbi,                                                                                              \
-      static_cast<uint32_t>(::peftlab::KindOf<Interface>::value),                                                   \
-      _GLIBCXX_USE_CXX11_ABI,                                                                                       \
-      TORCH_VERSION,                                                                                                \
-      __VERSION__,                                                                                                  \
-      name,                                                                                                         \
-      summary,                                                                                                      \
-      source,                                                                                                       \
-      aliases,                                                                                                      \
-      [](::peftlab::Params* params) -> void* { return static_cast<Interface*>(new Class(*params)); },               \
-  };                                                                                                                \
+#define PEFTLAB_PLUGIN(Interface, Class, name, summary, source, aliases)                              \
+  extern "C" {                                                                                        \
+  extern PEFTLAB_API const ::peftlab::Manifest peftlab_plugin;                                        \
+  const ::peftlab::Manifest peftlab_plugin = {                                                        \
+      ::peftlab::kManifestMagic,                                                                      \
+      ::peftlab::kAbi,                                                                                \
+      static_cast<uint32_t>(::peftlab::KindOf<Interface>::value),                                     \
+      _GLIBCXX_USE_CXX11_ABI,                                                                         \
+      TORCH_VERSION,                                                                                  \
+      __VERSION__,                                                                                    \
+      name,                                                                                           \
+      summary,                                                                                        \
+      source,                                                                                         \
+      aliases,                                                                                        \
+      [](::peftlab::Params* params) -> void* { return static_cast<Interface*>(new Class(*params)); }, \
+  };                                                                                                  \
   }

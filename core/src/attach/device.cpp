@@ -1,7 +1,9 @@
 #include "attach/session.h"
+#include "cuda/library.h"
 
 #include <peftlab/error.h>
 #include <peftlab/params.h>
+#include <quantize/device_kernels.h>
 
 #define BOOST_DLL_USE_STD_FS
 #include <boost/dll/runtime_symbol_info.hpp>
@@ -41,7 +43,10 @@ torch::Device choose_device(const std::string& word) {
     throw ConfigError("device cuda: " + library.string() + " is not there: peftlab was built where no nvcc was found");
   }
   const std::string problem = open_torch_cuda();
-  if (problem.empty() && at::hasCUDA() && at::getNumGPUs() > 0) return torch::Device(torch::kCUDA, 0);
+  if (problem.empty() && at::hasCUDA() && at::getNumGPUs() > 0) {
+    give_device_kernels([]() -> const DeviceKernels& { return cuda::functions().quantized_kernels(); });
+    return torch::Device(torch::kCUDA, 0);
+  }
   if (word == "auto") return torch::kCPU;
   throw ConfigError("device cuda: " + (problem.empty()
                                            ? std::string("LibTorch sees no GPU")

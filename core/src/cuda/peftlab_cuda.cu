@@ -1,5 +1,6 @@
 #include "cuda/managed_memory.h"
 #include "cuda/peftlab_cuda.h"
+#include "cuda/quantized.h"
 
 #include <c10/cuda/CUDACachingAllocator.h>
 
@@ -33,5 +34,6 @@ void synchronize(int device) {
 
 extern "C" __attribute__((visibility("default"))) peftlab::cuda::Functions peftlab_cuda_functions() {
   using namespace peftlab::cuda;
-  return {device_name, reset_peak, peak_bytes, synchronize, managed_allocate, managed_free, managed_prefetch};
+  return {device_name,      reset_peak,   peak_bytes,       synchronize,
+          managed_allocate, managed_free, managed_prefetch, quantized_kernels};
 }

@@ -4,6 +4,8 @@
 /// What the library peftlab_cuda gives. It is the only part that links torch_cuda; the program opens it at run time,
 /// where a GPU is used, so that the same program runs on machines without one.
 
+#include <quantize/device_kernels.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -20,6 +22,7 @@ struct Functions {
   void (*managed_free)(void* data);
   /// Begins to move managed memory to the device, beside the work under way there.
   void (*managed_prefetch)(int device, void* data, int64_t bytes);
+  const DeviceKernels& (*quantized_kernels)();
 };
 
 }  // namespace peftlab::cuda

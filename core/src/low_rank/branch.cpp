@@ -2,13 +2,22 @@
 
 #include <peftlab/error.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace peftlab::low_rank {
 namespace {
 
+/// Bytes of a quantized weight's rows that are looked at in one piece.
+constexpr int64_t kPieceBytes = 4 << 20;
+
 /// The length of every row: [out, in] -> [out].
 torch::Tensor row_lengths(const torch::Tensor& weight) { return torch::linalg_vector_norm(weight, 2, {1}); }
+
+/// W x without bias, hooks and gradient of W.
+torch::Tensor base_map(const Linear& site, const torch::Tensor& x) {
+  return site.quantized() ? site.quantized()->multiply(x) : torch::linear(x, site.weight_as(x.scalar_type()));
+}
 
 /// Whether both are one piece of memory.
 bool same(const Linear::Weight& one, const Linear::Weight& other) {
@@ -41,8 +50,7 @@ Branch::Branch(Linear& site, const Options& options, int64_t rank, double alpha)
   if (options.init == kPissa) start_at_principal_directions();
   if (options.dora) {
     at_start_ = site.weight_now();
-    const torch::NoGradGuard no_grad;
-    magnitude = register_parameter("lora_magnitude_vector", row_lengths(site.weight_as(torch::kFloat32)));
+    magnitude = register_parameter("lora_magnitude_vector", lengths());
   }
 }
 
@@ -62,21 +70,35 @@ void Branch::start_at_principal_directions() {
   frozen_b.copy_(-b);
 }
 
-torch::Tensor Branch::update() const {
-  torch::Tensor product = torch::mm(b, a);
-  if (frozen_a.defined()) product = product + torch::mm(frozen_b, frozen_a);
+torch::Tensor Branch::update() const { return update(0, site.out); }
+
+torch::Tensor Branch::update(int64_t first, int64_t rows) const {
+  torch::Tensor product = torch::mm(b.narrow(0, first, rows), a);
+  if (frozen_a.defined()) product = product + torch::mm(frozen_b.narrow(0, first, rows), frozen_a);
   return scale * times * product;
 }
 
-/// m / |W + s B A| per row, [out]. A row of zeros keeps its length 0 instead of dividing by it.
-torch::Tensor Branch::stretch(const torch::Tensor& weight) const {
-  torch::Tensor lengths;
-  {
-    const torch::NoGradGuard constant;
-    lengths = row_lengths(weight + update());
-    lengths.masked_fill_(lengths == 0, 1.0);
+/// |W + s B A| per row, [out], as a constant. Of a quantized W some rows are made at a time, never the whole.
+torch::Tensor Branch::lengths() const {
+  const torch::NoGradGuard constant;
+  if (!site.quantized()) return row_lengths(site.weight_as(torch::kFloat32) + update());
+  const torch::Tensor found = torch::empty({site.out}, a.options());
+  const int64_t most = std::max<int64_t>(1, kPieceBytes / (4 * site.in));
+  const torch::Tensor piece = torch::empty({std::min(most, site.out), site.in}, a.options());
+  for (int64_t first = 0; first < site.out; first += most) {
+    const torch::Tensor rows = piece.narrow(0, 0, std::min(most, site.out - first));
+    site.quantized()->write_rows(first, rows);
+    rows.add_(update(first, rows.size(0)));
+    found.narrow(0, first, rows.size(0)).copy_(row_lengths(rows));
   }
-  return magnitude / lengths;
+  return found;
+}
+
+/// m / |W + s B A| per row, [out]. A row of zeros keeps its length 0 instead of dividing by it.
+torch::Tensor Branch::stretch() const {
+  torch::Tensor now = lengths();
+  now.masked_fill_(now == 0, 1.0);
+  return magnitude / now;
 }
 
 torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) const {
@@ -92,11 +114,10 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
   if (frozen_a.defined()) low = low + torch::linear(torch::linear(wide, frozen_a) * s, frozen_b);
   if (!magnitude.defined()) return (y + low).to(y.scalar_type());
 
-  const torch::Tensor base = site.weight_as(a.scalar_type());
-  const torch::Tensor c = stretch(base);
+  const torch::Tensor c = stretch();
   torch::Tensor plain;  // W x, of the dropped x as in peft, and without what other methods add
   if (drops || shares_site_) {
-    plain = torch::linear(input, base);
+    plain = base_map(site, input);
   } else {
     plain = site.bias.defined() ? y - site.bias : y;
   }
@@ -116,7 +137,7 @@ void Branch::merge() {
   const torch::NoGradGuard no_grad;
   const torch::Tensor base = site.weight_as(torch::kFloat32);
   torch::Tensor folded = base + update();
-  if (magnitude.defined()) folded = stretch(base).unsqueeze(1) * folded;
+  if (magnitude.defined()) folded = stretch().unsqueeze(1) * folded;
   before_ = site.weight_now();
   // A new tensor in place of the old one, which may lie in a file that several processes share.
   site.set_weight({folded.to(site.dtype()), nullptr});

@@ -25,6 +25,8 @@ struct Branch : torch::nn::Module {
 
   /// s (B A + B' A'), [out, in], without what DoRA stretches.
   torch::Tensor update() const;
+  /// Its rows [first, first + rows).
+  torch::Tensor update(int64_t first, int64_t rows) const;
 
   /// Throws: UnsupportedError if merge() is not possible; nothing is changed.
   void check_merge() const;
@@ -51,7 +53,8 @@ struct Branch : torch::nn::Module {
 
  private:
   void start_at_principal_directions();
-  torch::Tensor stretch(const torch::Tensor& weight) const;
+  torch::Tensor lengths() const;
+  torch::Tensor stretch() const;
 
   double dropout_;
   bool shares_site_;  ///< another method extended the site before

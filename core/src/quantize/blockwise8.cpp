@@ -27,9 +27,8 @@ std::array<float, 256> exact_thresholds(const float* code) {
   return threshold;
 }
 
-/// The code of each 16-bit number, from -1 at 0 to 1 at 65535.
-std::vector<uint8_t> sixteen_bit_table(const float* code) {
-  const auto middle = midpoints(code);
+std::vector<uint8_t> make_sixteen_bit_codes(bool is_signed) {
+  const auto middle = midpoints(dynamic_code(is_signed).data());
   std::vector<uint8_t> table(65536);
   for (int i = 0; i < 65536; ++i) {
     const float value = -1.0f + (2.0f * static_cast<float>(i)) / 65535.0f;
@@ -91,15 +90,23 @@ const std::array<float, 256>& dynamic_code(bool is_signed) {
   return is_signed ? kSigned : kUnsigned;
 }
 
-void encode8(const float* x, int64_t n, int64_t block, const float* code, uint8_t* q, float* absmax, Nearest nearest) {
+const std::vector<uint8_t>& sixteen_bit_codes(bool is_signed) {
+  static const auto kSigned = make_sixteen_bit_codes(true);
+  static const auto kUnsigned = make_sixteen_bit_codes(false);
+  return is_signed ? kSigned : kUnsigned;
+}
+
+void encode8(const float* x, int64_t n, int64_t block, bool is_signed, uint8_t* q, float* absmax, Nearest nearest) {
   if (nearest == Nearest::kBitsandbytesCpu) {
-    const auto table = sixteen_bit_table(code);
-    for (int64_t i = 0; i < n; i += block) {
-      encode_by_table(x + i, std::min(block, n - i), table.data(), q + i, absmax + i / block);
-    }
+    const uint8_t* table = sixteen_bit_codes(is_signed).data();
+    for_runs(n, block, [&](int64_t first, int64_t count, int64_t first_block) {
+      for (int64_t i = 0; i < count; i += block) {
+        encode_by_table(x + first + i, std::min(block, count - i), table, q + first + i, absmax + first_block++);
+      }
+    });
     return;
   }
-  const auto thresholds = exact_thresholds(code);
+  const auto thresholds = exact_thresholds(dynamic_code(is_signed).data());
   for_runs(n, block, [&](int64_t first, int64_t count, int64_t first_block) {
     kernels().encode8(x + first, count, block, thresholds.data(), q + first, absmax + first_block);
   });

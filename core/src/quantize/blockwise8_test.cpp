@@ -1,6 +1,7 @@
 /// Dynamic 8-bit codes, by hand and beside bitsandbytes.
 
 #include <quantize/blockwise8.h>
+#include <quantize/blockwise8_tensors.h>
 #include <quantize/golden.h>
 
 #include <gmock/gmock.h>
@@ -34,8 +35,7 @@ class Blockwise8 : public EachPath {
                                     Nearest nearest = Nearest::kExact) {
     std::vector<uint8_t> q(x.size());
     std::vector<float> absmax((x.size() + 255) / 256);
-    encode8(x.data(), static_cast<int64_t>(x.size()), 256, dynamic_code(is_signed).data(), q.data(), absmax.data(),
-            nearest);
+    encode8(x.data(), static_cast<int64_t>(x.size()), 256, is_signed, q.data(), absmax.data(), nearest);
     return q;
   }
 };
@@ -72,7 +72,7 @@ TEST_P(Blockwise8, BlocksHaveTheirOwnScale) {
   std::vector<uint8_t> q(x.size());
   std::vector<float> absmax(3), back(x.size());
   const float* code = dynamic_code(true).data();
-  encode8(x.data(), 9, 4, code, q.data(), absmax.data());
+  encode8(x.data(), 9, 4, true, q.data(), absmax.data());
   EXPECT_THAT(absmax, ElementsAre(0.0f, 8.0f, 1e-30f));
   EXPECT_THAT(q, ElementsAre(0, 0, 0, 0, 0, 127, 255, 219, 255));
   decode8(q.data(), absmax.data(), 9, 4, code, back.data());
@@ -92,10 +92,9 @@ TEST_P(Blockwise8, ScalesOfWeightsAreThoseOfBitsandbytes) {
     const auto offset = golden(name + ".dq.nested_offset");
     const auto centred = golden(name + ".absmax") - offset;
     const int64_t n = centred.numel();
-    const float* code = dynamic_code(true).data();
     auto q = torch::empty({n}, torch::kUInt8), absmax = torch::empty_like(golden(name + ".dq.nested_absmax"));
     const auto encode = [&](Nearest nearest) {
-      encode8(centred.const_data_ptr<float>(), n, 256, code, q.mutable_data_ptr<uint8_t>(),
+      encode8(centred.const_data_ptr<float>(), n, 256, true, q.mutable_data_ptr<uint8_t>(),
               absmax.mutable_data_ptr<float>(), nearest);
       EXPECT_TRUE(same_bits(absmax, golden(name + ".dq.nested_absmax"))) << name;
     };
@@ -114,6 +113,27 @@ TEST_P(Blockwise8, TheTableOfBitsandbytesNeverReachesZero) {
   EXPECT_THAT(codes({0.0f, 0.0f}, true, Nearest::kBitsandbytesCpu), Each(0));
 }
 
+TEST(Blockwise8Tensors, AreTheLoopsToTheBit) {
+  torch::manual_seed(2);
+  for (const bool is_signed : {true, false}) {
+    for (const int64_t n : {1, 256, 300, 5000}) {
+      auto x = torch::randn({n}) * torch::exp(3 * torch::randn({n}));
+      if (!is_signed) x = x.abs();
+      if (n == 5000) x.narrow(0, 256, 256).zero_();
+      auto q = torch::empty({n}, torch::kUInt8), absmax = torch::empty({(n + 255) / 256}), back = torch::empty({n});
+      encode8(x.const_data_ptr<float>(), n, 256, is_signed, q.mutable_data_ptr<uint8_t>(),
+              absmax.mutable_data_ptr<float>(), Nearest::kBitsandbytesCpu);
+      decode8(q.const_data_ptr<uint8_t>(), absmax.const_data_ptr<float>(), n, 256, dynamic_code(is_signed).data(),
+              back.mutable_data_ptr<float>());
+      const auto q_of_tensors = torch::empty_like(q), absmax_of_tensors = torch::empty_like(absmax);
+      encode8_tensor(x, 256, is_signed, q_of_tensors, absmax_of_tensors);
+      EXPECT_TRUE(same_bits(q_of_tensors, q)) << n;
+      EXPECT_TRUE(same_bits(absmax_of_tensors, absmax)) << n;
+      EXPECT_TRUE(same_bits(decode8_tensor(q, absmax, 256, is_signed), back)) << n;
+    }
+  }
+}
+
 TEST_P(Blockwise8, IsTheSameOnEveryPath) {
   torch::manual_seed(1);
   for (const int64_t n : {1, 15, 16, 17, 255, 256, 257, 70000}) {
@@ -123,7 +143,7 @@ TEST_P(Blockwise8, IsTheSameOnEveryPath) {
       use_kernels(path);
       auto q = torch::empty({n}, torch::kUInt8), absmax = torch::empty({(n + 255) / 256}), back = torch::empty({n});
       const float* code = dynamic_code(true).data();
-      encode8(x.const_data_ptr<float>(), n, 256, code, q.mutable_data_ptr<uint8_t>(), absmax.mutable_data_ptr<float>());
+      encode8(x.const_data_ptr<float>(), n, 256, true, q.mutable_data_ptr<uint8_t>(), absmax.mutable_data_ptr<float>());
       decode8(q.const_data_ptr<uint8_t>(), absmax.const_data_ptr<float>(), n, 256, code,
               back.mutable_data_ptr<float>());
       use_kernels(before);

@@ -68,12 +68,14 @@ FourBitCodes encode_four_bit(const torch::Tensor& weight, const FourBitTable& ta
 
   // As many numbers at a time as stay in a processor's nearest caches when they have to be widened first.
   const int64_t run = std::max<int64_t>(1, 16384 / block);
+  const float* wide = flat.scalar_type() == torch::kFloat32 ? flat.const_data_ptr<float>() : nullptr;
   at::parallel_for(0, (blocks + run - 1) / run, 1, [&](int64_t begin, int64_t end) {
+    const torch::NoGradGuard no_grad;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i * run * block, count = std::min(run * block, n - first);
-      const auto numbers = flat.narrow(0, first, count).to(torch::kFloat32);
-      kernels().encode4(numbers.const_data_ptr<float>(), count, block, table.search, packed + first / 2,
-                        absmax + i * run);
+      const auto widened = wide ? torch::Tensor() : flat.narrow(0, first, count).to(torch::kFloat32);
+      kernels().encode4(wide ? wide + first : widened.const_data_ptr<float>(), count, block, table.search,
+                        packed + first / 2, absmax + i * run);
     }
   });
   for (int64_t i = 0; i < blocks; ++i) {
@@ -98,7 +100,7 @@ ScaleCodes encode_scales(const torch::Tensor& absmax, Nearest nearest) {
   const int64_t n = centred.numel();
   codes.q = at::empty({n}, torch::kUInt8);
   codes.absmax = at::empty({(n + 255) / 256}, torch::kFloat32);
-  encode8(centred.const_data_ptr<float>(), n, 256, code.data(), codes.q.mutable_data_ptr<uint8_t>(),
+  encode8(centred.const_data_ptr<float>(), n, 256, /*is_signed=*/true, codes.q.mutable_data_ptr<uint8_t>(),
           codes.absmax.mutable_data_ptr<float>(), nearest);
   return codes;
 }

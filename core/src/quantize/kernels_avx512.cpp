@@ -9,13 +9,41 @@ namespace peftlab {
 namespace {
 
 struct Avx512 : Plain {
+  /// [-1, 1] in 32 slots, each with the number of thresholds below it and the one within it, if there is one: a single
+  /// comparison is left then. FP4 has slots with several, and is searched.
   struct Search {
     explicit Search(const FourBitSearch& search)
         : threshold(_mm512_loadu_ps(search.threshold)),
-          order(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(search.order)))) {}
-    __m512 threshold;
-    __m512i order;
+          order(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(search.order)))) {
+      float within[32];
+      int32_t below[32];
+      int next = 0;
+      for (int slot = 0; slot < 32; ++slot) {
+        below[slot] = next;
+        within[slot] = search.threshold[15];
+        if (next < 15 && slot_of(search.threshold[next]) == slot) within[slot] = search.threshold[next++];
+      }
+      one_a_slot = next == 15;
+      for (int half = 0; half < 2; ++half) {
+        slot_threshold[half] = _mm512_loadu_ps(within + 16 * half);
+        slot_below[half] = _mm512_loadu_si512(below + 16 * half);
+      }
+    }
+    __m512 threshold, slot_threshold[2];
+    __m512i order, slot_below[2];
+    bool one_a_slot;
   };
+
+  /// The same steps as for a vector: what they round does not matter, as long as no larger number has a lower slot.
+  static int slot_of(float v) {
+    const int slot = static_cast<int>(v * 16.0f + 16.0f);
+    return slot < 31 ? slot : 31;
+  }
+  static __m512i slots_of(__m512 v) {
+    const __m512 sixteen = _mm512_set1_ps(16.0f);
+    const __m512i slot = _mm512_cvttps_epi32(_mm512_add_ps(_mm512_mul_ps(v, sixteen), sixteen));
+    return _mm512_min_epi32(slot, _mm512_set1_epi32(31));
+  }
 
   static float largest(const float* x, int64_t n) {
     const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
@@ -34,6 +62,13 @@ struct Avx512 : Plain {
     return _mm512_mask_add_epi32(place, above, place, _mm512_set1_epi32(step));
   }
 
+  static __m512i places_by_slot(__m512 v, const Search& search) {
+    const __m512i slot = slots_of(v);
+    const __m512 threshold = _mm512_permutex2var_ps(search.slot_threshold[0], slot, search.slot_threshold[1]);
+    const __m512i below = _mm512_permutex2var_epi32(search.slot_below[0], slot, search.slot_below[1]);
+    return _mm512_mask_add_epi32(below, _mm512_cmp_ps_mask(v, threshold, _CMP_GT_OQ), below, _mm512_set1_epi32(1));
+  }
+
   static __m512i places(__m512 v, __m512 threshold) {
     __m512i place = _mm512_setzero_si512();
     for (int step = 8; step > 0; step /= 2) place = go_up(place, v, threshold, step);
@@ -41,10 +76,21 @@ struct Avx512 : Plain {
   }
 
   static void encode_block(const float* x, int64_t n, float factor, const Search& search, uint8_t* packed) {
+    if (search.one_a_slot) {
+      encode_numbers(x, n, factor, search, packed, [&](__m512 v) { return places_by_slot(v, search); });
+    } else {
+      encode_numbers(x, n, factor, search, packed, [&](__m512 v) { return places(v, search.threshold); });
+    }
+  }
+
+  /// `places_of`: the number of thresholds below each of 16 numbers.
+  template <typename Places>
+  static void encode_numbers(const float* x, int64_t n, float factor, const Search& search, uint8_t* packed,
+                             const Places& places_of) {
     const __m512 scale = _mm512_set1_ps(factor), one = _mm512_set1_ps(1.0f), minus_one = _mm512_set1_ps(-1.0f);
     for (int64_t i = 0; i < n; i += 16) {
       const __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i), scale);
-      const __m512i place = places(_mm512_min_ps(_mm512_max_ps(v, minus_one), one), search.threshold);
+      const __m512i place = places_of(_mm512_min_ps(_mm512_max_ps(v, minus_one), one));
       const __m128i codes = _mm512_cvtepi32_epi8(_mm512_permutexvar_epi32(place, search.order));
       const __m128i pairs = _mm_maddubs_epi16(codes, _mm_set1_epi16(0x0110));  // the first of each two times 16
       _mm_storel_epi64(reinterpret_cast<__m128i*>(packed + i / 2), _mm_packus_epi16(pairs, pairs));

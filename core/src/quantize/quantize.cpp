@@ -156,15 +156,13 @@ std::shared_ptr<const WeightStorage> quantize(const torch::Tensor& weight, const
          << " cannot be quantized, wanted a matrix of Float, Half or BFloat16";
     throw UnsupportedError(text.str());
   }
-  if (!weight.device().is_cpu()) {
-    throw UnsupportedError("a weight on the device " + weight.device().str() + " cannot be quantized, only on the CPU");
-  }
-  if (format.type == "int8") return make_int8(weight, format);
+  const auto& device = weight.device();
+  if (format.type == "int8") return make_int8(weight.cpu(), format)->to(device);
   if (format.type == "bfloat16") {
-    const auto rounded = weight.detach().to(torch::kBFloat16, false, true).contiguous();
-    return std::make_shared<Bfloat16Weight>(format, type, rounded);
+    const auto rounded = weight.detach().to(torch::kCPU, torch::kBFloat16, false, true).contiguous();
+    return std::make_shared<Bfloat16Weight>(format, type, rounded)->to(device);
   }
-  return make_four_bit(weight, format);
+  return make_four_bit(weight, format)->to(device);
 }
 
 std::shared_ptr<const WeightStorage> read_quantized(const std::map<std::string, torch::Tensor>& tensors,

@@ -1,8 +1,7 @@
 #include "train/adamw8bit.h"
 
 #include "quantize/blockwise8.h"
-
-#include <peftlab/error.h>
+#include "quantize/blockwise8_tensors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,18 +17,16 @@ constexpr int64_t kRun = 256 * kBlock;  ///< numbers that are float32 at a time
 
 AdamW8bit::AdamW8bit(const TensorMap& parameters, const Options& options) : Optimizer(parameters, options) {
   for (const Slot& slot : slots_) {
-    if (!slot.parameter.device().is_cpu()) {
-      throw UnsupportedError("the optimizer `adamw8bit` works on the CPU, and the parameter `" + slot.name +
-                             "` is on " + slot.parameter.device().str() + ": use `adamw` or `paged_adamw` there");
-    }
     const int64_t numbers = slot.parameter.numel();
+    const auto float32 = torch::TensorOptions(torch::kFloat32).device(slot.parameter.device());
     if (numbers < kSmallest) {
-      moments_.push_back({torch::zeros({numbers}), torch::zeros({numbers}), {}, {}});
+      moments_.push_back({torch::zeros({numbers}, float32), torch::zeros({numbers}, float32), {}, {}});
     } else {
       const int64_t blocks = (numbers + kBlock - 1) / kBlock;
+      const auto uint8 = float32.dtype(torch::kUInt8);
       // A block whose scale is 0 holds zeros, whatever its codes.
-      moments_.push_back({torch::zeros({numbers}, torch::kUInt8), torch::zeros({numbers}, torch::kUInt8),
-                          torch::zeros({blocks}), torch::zeros({blocks})});
+      moments_.push_back({torch::zeros({numbers}, uint8), torch::zeros({numbers}, uint8),
+                          torch::zeros({blocks}, float32), torch::zeros({blocks}, float32)});
     }
   }
   first_run_ = torch::empty({kRun});
@@ -46,7 +43,13 @@ void AdamW8bit::step(double learning_rate) {
                     std::sqrt(1.0 - std::pow(options_.beta2, t))};
     const auto parameter = slot.parameter.contiguous().view(-1), gradient = slot.parameter.grad().contiguous().view(-1);
     Moments& moments = moments_[i];
-    if (moments.first_absmax.defined()) {
+    if (moments.first_absmax.defined() && !parameter.device().is_cpu()) {
+      const auto first = decode8_tensor(moments.first, moments.first_absmax, kBlock, true);
+      const auto second = decode8_tensor(moments.second, moments.second_absmax, kBlock, false);
+      update(rule, parameter, gradient, first, second);
+      encode8_tensor(first, kBlock, true, moments.first, moments.first_absmax);
+      encode8_tensor(second, kBlock, false, moments.second, moments.second_absmax);
+    } else if (moments.first_absmax.defined()) {
       update_codes(rule, parameter, gradient, moments);
     } else {
       update(rule, parameter, gradient, moments.first, moments.second);
@@ -80,8 +83,8 @@ void AdamW8bit::update_codes(const Rule& rule, const torch::Tensor& parameter, c
     decode8(first_q, first_absmax, n, kBlock, first_code, first.data_ptr<float>());
     decode8(second_q, second_absmax, n, kBlock, second_code, second.data_ptr<float>());
     update(rule, parameter.narrow(0, at, n), gradient.narrow(0, at, n), first, second);
-    encode8(first.data_ptr<float>(), n, kBlock, first_code, first_q, first_absmax, Nearest::kBitsandbytesCpu);
-    encode8(second.data_ptr<float>(), n, kBlock, second_code, second_q, second_absmax, Nearest::kBitsandbytesCpu);
+    encode8(first.data_ptr<float>(), n, kBlock, true, first_q, first_absmax, Nearest::kBitsandbytesCpu);
+    encode8(second.data_ptr<float>(), n, kBlock, false, second_q, second_absmax, Nearest::kBitsandbytesCpu);
   }
 }
 

@@ -19,7 +19,8 @@ namespace peftlab::train {
 ///     m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2        w = w (1 - rate decay)
 ///     w = w - rate / (1 - b1^t)  m / (sqrt(v) / sqrt(1 - b2^t) + epsilon)
 ///
-/// with the moments as they are before they become codes again. That is bitsandbytes' CPU code, in its order, and so
+/// with the moments as they are before they become codes again. On a GPU the same is done with a whole parameter, by
+/// LibTorch's operations. That is bitsandbytes' CPU code, in its order, and so
 /// is the rule for codes: the nearest to the number rounded to 16 bits (Nearest::kBitsandbytesCpu). The states are
 /// its own, bit for bit. A 0 beside other numbers becomes 1.6e-5 of the block's largest second moment, and 2.1e-5 of
 /// its largest first one. Its CUDA code takes the exact nearest instead, which for a second moment below 1.6e-7 of
@@ -27,7 +28,6 @@ namespace peftlab::train {
 /// decays after the update, and lets a negative first moment that became 0 be the code below.
 class AdamW8bit final : public Optimizer {
  public:
-  /// Throws: UnsupportedError for parameters that are not in the CPU's memory.
   AdamW8bit(const TensorMap& parameters, const Options& options);
 
   void step(double learning_rate) override;

@@ -48,6 +48,9 @@ class PEFTLAB_API WeightStorage {
 
   /// W as real numbers, [out, in].
   virtual torch::Tensor dense(torch::ScalarType type) const = 0;
+  /// Writes the rows of W from `first` on into `to` [n, in], contiguous, of float32, bfloat16 or float16: to look at W a
+  /// piece at a time, in memory that is used again.
+  virtual void write_rows(int64_t first, const torch::Tensor& to) const = 0;
 
   /// What a checkpoint holds of it, by the names that transformers and bitsandbytes put behind the module's:
   /// "weight", "weight.absmax", "weight.quant_map", ... All but "weight" may be absent.

@@ -1,0 +1,107 @@
+/// Quantized weights and optimizers on a GPU, beside the CPU's bits and bitsandbytes' golden arrays.
+
+#include "attach/session.h"
+#include "train/optimizer.h"
+
+#include <peftlab/error.h>
+#include <quantize/golden.h>
+
+#include <peftlab/nn/weight_storage.h>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+namespace peftlab {
+namespace {
+
+class Cuda : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      device_ = attach::choose_device("cuda");
+    } catch (const ConfigError& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+
+  torch::Device device_ = torch::kCPU;
+};
+
+const std::vector<QuantizationFormat> kFormats = {{"nf4", 64, false}, {"nf4", 64, true}, {"nf4", 4096, true},
+                                                  {"fp4", 32, false}, {"int8"},          {"bfloat16"}};
+
+TEST_F(Cuda, GoldenWeightsAreQuantizedAndMadeRealToTheBit) {
+  for (const std::string weight : {"gauss", "special", "ragged"}) {
+    const auto there = quantize(golden(weight + ".weight").to(device_), {"nf4", 64, false});
+    EXPECT_EQ(there->device(), device_);
+    EXPECT_TRUE(same_bits(there->tensors().at("weight").cpu(), golden(weight + ".nf4.packed"))) << weight;
+    EXPECT_TRUE(same_bits(there->tensors().at("weight.absmax").cpu(), golden(weight + ".nf4.absmax"))) << weight;
+    for (const QuantizationFormat& format : kFormats) {
+      const auto here = quantize(golden(weight + ".weight"), format);
+      const auto moved = here->to(device_);
+      for (const auto type : {torch::kFloat32, torch::kBFloat16, torch::kHalf}) {
+        EXPECT_TRUE(same_bits(moved->dense(type).cpu(), here->dense(type))) << weight << " " << format.type;
+      }
+      const auto back = moved->to(torch::kCPU);
+      for (const auto& [name, tensor] : here->tensors()) {
+        EXPECT_TRUE(same_bits(back->tensors().at(name), tensor)) << weight << " " << name;
+      }
+    }
+  }
+}
+
+TEST_F(Cuda, ProductsAndGradientsAreThoseOfTheDenseWeight) {
+  torch::manual_seed(1);
+  for (const QuantizationFormat& format : kFormats) {
+    for (const auto& [out, in] : {std::pair<int64_t, int64_t>{70, 128}, {300, 1000}, {33, 77}}) {
+      const auto weight = quantize(torch::randn({out, in}), format)->to(device_);
+      const auto w = weight->dense(torch::kFloat32).to(torch::kDouble);
+      for (const auto type : {torch::kFloat32, torch::kBFloat16, torch::kHalf}) {
+        const double tolerance = type == torch::kFloat32 ? 1e-5 : type == torch::kHalf ? 2e-3 : 1e-2;
+        for (const int64_t rows : {1, 2, 3, 5, 8, 9, 100}) {
+          const auto x = torch::randn({rows, in}, torch::TensorOptions(device_)).to(type).requires_grad_(true);
+          const auto y = weight->multiply(x), wanted = torch::mm(x.detach().to(torch::kDouble), w.t());
+          EXPECT_LT(((y - wanted).norm() / wanted.norm()).item<double>(), tolerance) << format.type << rows;
+          const auto dy = torch::randn_like(y);
+          y.backward(dy);
+          const auto dx = torch::mm(dy.to(torch::kDouble), w);
+          EXPECT_LT(((x.grad() - dx).norm() / dx.norm()).item<double>(), tolerance) << format.type << rows;
+        }
+      }
+    }
+  }
+}
+
+/// Parameters after five steps with the same gradients.
+TensorMap trained(const std::string& optimizer, torch::Device device) {
+  TensorMap parameters;
+  torch::manual_seed(2);
+  for (const auto& [name, numbers] : {std::pair<std::string, int64_t>{"large", 100000}, {"small", 100}}) {
+    parameters[name] = torch::randn({numbers}).to(device).requires_grad_(true);
+  }
+  const auto rule = train::make_optimizer(optimizer, parameters, {.weight_decay = 0.1}, ::testing::TempDir());
+  for (int step = 0; step < 5; ++step) {
+    for (auto& [name, parameter] : parameters) parameter.mutable_grad() = torch::randn(parameter.sizes()).to(device);
+    rule->step(1e-2);
+  }
+  return parameters;
+}
+
+TEST_F(Cuda, PagedAdamWIsAdamWBitForBit) {
+  const auto plain = trained("adamw", device_), paged = trained("paged_adamw", device_);
+  for (const auto& [name, parameter] : plain) EXPECT_TRUE(torch::equal(paged.at(name), parameter)) << name;
+}
+
+TEST_F(Cuda, OptimizersDoWhatTheyDoOnTheCpu) {
+  for (const std::string optimizer : {"adamw", "paged_adamw", "adamw8bit"}) {
+    const auto here = trained(optimizer, torch::kCPU), there = trained(optimizer, device_);
+    for (const auto& [name, parameter] : here) {
+      // A last bit may tip a code of eight bits over to the next.
+      const double worst = (there.at(name).cpu() - parameter).abs().max().item<double>();
+      EXPECT_LT(worst, optimizer == "adamw8bit" ? 2e-3 : 1e-5) << optimizer << " " << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace peftlab
