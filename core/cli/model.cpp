@@ -66,8 +66,9 @@ attach::Session ModelOptions::open(const registry::Registry& registry) const {
   }
   attach::ModelChoice choice{.folder = model};
   if (!uses.empty()) choice.labels = attach::new_head_labels(model, uses);
-  auto session = attach::open_model(choice, registry, attach::choose_device(device));
-  if (!uses.empty()) attach::attach_adapters(session, uses, registry);
+  auto methods = attach::make_methods(uses, registry);
+  auto session = attach::open_model(choice, registry, attach::choose_device(device), methods);
+  if (!uses.empty()) attach::attach_adapters(session, uses, std::move(methods));
   return session;
 }
 

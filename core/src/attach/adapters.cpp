@@ -1,5 +1,6 @@
 /// Methods on a model: put there by an experiment or read from an adapter folder, and written to one.
 
+#include "attach/folders.h"
 #include "attach/session.h"
 #include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_folder.h"
@@ -48,24 +49,47 @@ void attach_one(Session& session, AttachedMethod made) {
   session.methods.push_back(std::move(made));
 }
 
-/// Reads one adapter and puts it on the model; the base's parameters that it brings keep their gradients' mark.
-void attach_folder(Session& session, const fs::path& folder, double weight, const registry::Registry& registry) {
-  const checkpoint::AdapterFolder adapter = checkpoint::read_adapter(folder);
-  if (!adapter.base_sha256.empty() && adapter.base_sha256 != session.base_sha256()) {
-    throw FormatError(folder.string() + ": was trained on the base with sha256 " + adapter.base_sha256 + ", but " +
-                      session.folder.string() + " has " + session.base_sha256());
+/// Calls `work`; its errors are told with the folder's name, and are the folder's: it is an input file, not the user's
+/// experiment.
+template <typename Work>
+auto blaming(const fs::path& folder, const Work& work) {
+  try {
+    return work();
+  } catch (const FormatError& error) {
+    throw FormatError(folder.string() + ": " + error.what());
+  } catch (const ConfigError& error) {
+    throw FormatError(folder.string() + ": " + error.what());
+  } catch (const UnsupportedError& error) {
+    throw UnsupportedError(folder.string() + ": " + error.what());
   }
-  const std::string kind = checkpoint::adapter_kind(adapter.files.config, folder.string());
+}
+
+AttachedMethod make_from(const fs::path& folder, const registry::Registry& registry) {
+  const AdapterFiles files = checkpoint::read_adapter(folder).files;
+  const std::string kind = checkpoint::adapter_kind(files.config, folder.string());
   const registry::Plugin* plugin = registry.find_if(Kind::method, kind);
   if (!plugin) {
     throw FormatError(folder.string() + ": no method plugin reads adapters of type `" + kind + "`. " +
                       suggestion(kind, registry.names(Kind::method)));
   }
-  Params none;
-  try {
-    const Table options = registry.make_method(plugin->name, none)->options_from(adapter.files.config);
-    AttachedMethod made = make_one({plugin->name, options}, registry);
-    made.method->prepare(*session.model);
+  return blaming(folder, [&] {
+    Params none;
+    AttachedMethod made =
+        make_one({plugin->name, registry.make_method(plugin->name, none)->options_from(files.config)}, registry);
+    made.folder = folder;
+    return made;
+  });
+}
+
+/// Puts one adapter on the model; the base's parameters that it brings keep their gradients' mark.
+void attach_folder(Session& session, AttachedMethod made, double weight) {
+  const fs::path folder = made.folder;
+  const checkpoint::AdapterFolder adapter = checkpoint::read_adapter(folder);
+  if (!adapter.base_sha256.empty() && adapter.base_sha256 != session.base_sha256()) {
+    throw FormatError(folder.string() + ": was trained on the base with sha256 " + adapter.base_sha256 + ", but " +
+                      session.folder.string() + " has " + session.base_sha256());
+  }
+  blaming(folder, [&] {
     const size_t trained_before = session.trained().size();
     attach_one(session, std::move(made));
     if (!adapter.files.head.empty()) session.model->train_parameters(names_of(head_of(*session.model)));
@@ -74,16 +98,11 @@ void attach_folder(Session& session, const fs::path& folder, double weight, cons
     const bool holds_any =
         !adapter.files.tensors.empty() || !adapter.files.extra.empty() || !adapter.files.head.empty();
     if (!holds_any && session.trained().size() > trained_before) {
-      throw FormatError("holds no tensors, but an adapter of type `" + kind + "` trains some");
+      throw FormatError("holds no tensors, but an adapter of type `" +
+                        checkpoint::adapter_kind(adapter.files.config, folder.string()) + "` trains some");
     }
     session.methods.back().method->weigh(weight);
-  } catch (const FormatError& error) {
-    throw FormatError(folder.string() + ": " + error.what());
-  } catch (const ConfigError& error) {
-    throw FormatError(folder.string() + ": " + error.what());  // the folder is an input file, not the user's experiment
-  } catch (const UnsupportedError& error) {
-    throw UnsupportedError(folder.string() + ": " + error.what());
-  }
+  });
 }
 
 /// The names and shapes that tell the classes of a head another library wrote without naming them.
@@ -137,20 +156,41 @@ void attach_methods(Session& session, std::vector<AttachedMethod> methods, int64
 void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, int64_t seed,
                     const registry::Registry& registry) {
   std::vector<AttachedMethod> methods = make_methods(uses, registry);
-  for (const AttachedMethod& made : methods) made.method->prepare(*session.model);
+  for (const AttachedMethod& made : methods) prepare_for(made, *session.model);
   attach_methods(session, std::move(methods), seed);
 }
 
-void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, const registry::Registry& registry) {
-  Claims claims;
+void prepare_for(const AttachedMethod& made, Model& model) {
+  if (made.folder.empty()) return made.method->prepare(model);
+  blaming(made.folder, [&] { made.method->prepare(model); });
+}
+
+std::vector<AttachedMethod> make_methods(const std::vector<AdapterUse>& adapters, const registry::Registry& registry) {
+  std::vector<AttachedMethod> methods;
   for (const AdapterUse& use : adapters) {
-    for (const fs::path& part : checkpoint::adapter_parts(use.folder)) {
-      attach_folder(session, part, use.weight, registry);
+    for (const fs::path& part : checkpoint::adapter_parts(use.folder)) methods.push_back(make_from(part, registry));
+  }
+  return methods;
+}
+
+void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, std::vector<AttachedMethod> methods) {
+  Claims claims;
+  size_t next = 0;
+  for (const AdapterUse& use : adapters) {
+    const size_t parts = checkpoint::adapter_parts(use.folder).size();
+    for (size_t i = 0; i < parts; ++i) {
+      attach_folder(session, std::move(methods.at(next++)), use.weight);
       claims.add(session.model->trained_parameters(), use.folder);
       session.model->freeze();
     }
   }
   session.set_training(false);
+}
+
+void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, const registry::Registry& registry) {
+  std::vector<AttachedMethod> methods = make_methods(adapters, registry);
+  for (const AttachedMethod& made : methods) prepare_for(made, *session.model);
+  attach_adapters(session, adapters, std::move(methods));
 }
 
 std::vector<std::string> new_head_labels(const fs::path& model, const std::vector<AdapterUse>& adapters) {

@@ -1,4 +1,5 @@
 #include "attach/session.h"
+#include "attach/folders.h"
 
 #include "checkpoint/model_folder.h"
 #include "checkpoint/quantization.h"
@@ -124,7 +125,7 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
   std::optional<torch::ScalarType> dtype;
   if (!choice.dtype.empty()) dtype = checkpoint::dtype_from(choice.dtype);
   const auto prepare = [&] {
-    for (const AttachedMethod& made : methods) made.method->prepare(*session.model);
+    for (const AttachedMethod& made : methods) prepare_for(made, *session.model);
   };
   if (choice.init == "pretrained") {
     std::optional<double> new_head;

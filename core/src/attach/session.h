@@ -23,6 +23,7 @@ struct AttachedMethod {
   std::string plugin;
   Table options;  ///< in force, defaults included
   std::shared_ptr<Method> method;
+  std::filesystem::path folder = {};  ///< of the adapter it is to be read from; empty: a new one
 };
 
 struct Session {
@@ -95,11 +96,18 @@ struct AdapterUse {
   double weight = 1.0;
 };
 
-/// Attaches the methods that adapter folders describe, one after the other, each with its values and those of the head
+/// The methods that adapter folders describe, on no model yet: open_model() lets them prepare it.
+/// Throws: FormatError, PluginError.
+std::vector<AttachedMethod> make_methods(const std::vector<AdapterUse>& adapters, const registry::Registry& registry);
+
+/// Attaches what make_methods() made of adapter folders, one after the other, each with its values and those of the head
 /// it was trained with. Several that add to the same maps are summed by weight: for LoRA exactly what their
 /// concatenation along the rank computes.
 /// Throws: FormatError if one was trained on another base, or does not fit this one; UnsupportedError for a weight other
 /// than 1 of a method that is no summand, and where two bring values of the same base parameter (a head).
+void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, std::vector<AttachedMethod> methods);
+
+/// The same of methods that prepare the model as it is, now.
 void attach_adapters(Session& session, const std::vector<AdapterUse>& adapters, const registry::Registry& registry);
 
 /// The classes that a model needs a new head for, so that the adapters fit: those an adapter folder brings a head for,

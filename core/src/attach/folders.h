@@ -1,0 +1,14 @@
+#pragma once
+
+/// \file
+/// What opening a model has to know of the adapter folders its methods come from.
+
+#include "attach/session.h"
+
+namespace peftlab::attach {
+
+/// Has the method prepare the model. What is wrong with an adapter folder's options is told as that: FormatError with
+/// the folder's name; of a new method it stays the ConfigError it is.
+void prepare_for(const AttachedMethod& made, Model& model);
+
+}  // namespace peftlab::attach
