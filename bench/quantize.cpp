@@ -3,7 +3,8 @@
 ///
 ///     quantize WEIGHT SIDE        reads WEIGHT, SIDE x SIDE numbers of float32, in answer to which nothing is timed
 ///     time quantize               seconds to quantize it to NF4, blocks of 64, plain scales
-///     time dequantize TYPE        seconds to make it a matrix of TYPE (float32, bfloat16) again
+///     time dequantize TYPE        seconds to make it a new matrix of TYPE (float32, bfloat16) again
+///     time rows TYPE              the same in memory that is there already
 ///     time product ROWS TYPE      seconds of x W^T, x [ROWS, SIDE]
 ///     codes FILE                  writes the packed codes, to be compared
 
@@ -32,7 +33,7 @@ double seconds(const Work& work) {
 int main() {
   const torch::NoGradGuard no_grad;
   const peftlab::QuantizationFormat format{.type = "nf4", .block_size = 64, .double_quantization = false};
-  torch::Tensor weight;
+  torch::Tensor weight, rows;
   std::shared_ptr<const peftlab::WeightStorage> quantized;
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
@@ -53,11 +54,15 @@ int main() {
     } else if (what == "dequantize") {
       words >> type;
       taken = seconds([&] { quantized->dense(type_of(type)); });
+    } else if (what == "rows") {
+      words >> type;
+      if (!rows.defined() || rows.scalar_type() != type_of(type)) rows = torch::zeros(weight.sizes(), type_of(type));
+      taken = seconds([&] { quantized->write_rows(0, rows); });
     } else if (what == "product") {
-      int64_t rows = 0;
-      words >> rows >> type;
+      int64_t count = 0;
+      words >> count >> type;
       torch::manual_seed(1);
-      const auto x = torch::randn({rows, weight.size(1)}).to(type_of(type));
+      const auto x = torch::randn({count, weight.size(1)}).to(type_of(type));
       taken = seconds([&] { quantized->multiply(x); });
     }
     std::cout << taken << std::endl;

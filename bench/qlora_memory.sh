@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# bench/qlora_memory.sh [LAYERS]: peak memory of QLoRA (NF4, double quantization) on a random LLaMA-shaped model in bfloat16
+# of 1.2 billion parameters (22 layers, width 2048, 32000 rows of the vocabulary, which stay in 16 bits), beside the bytes of
+# the quantized base. Wants script/build to have run, python3, and 2.5 GB of disk.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+layers=${1:-22}
+program=build/release/peftlab
+[ -x "$program" ] || { echo "bench: no $program: run script/build first" >&2; exit 1; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/model"
+cp tests/oracle/causal_models/llama/tokenizer.json "$work/model/"
+python3 bench/random_llama.py "$work/model" --layers "$layers" --width 2048 --inner 5504
+
+words=$(printf 'the cat sat on the mat and looked at the dog %.0s' $(seq 1 60))
+for number in 1 2 3; do echo "{\"text\": \"$number $words\"}"; done >"$work/data.jsonl"
+head -n 1 "$work/data.jsonl" >"$work/test.jsonl"
+for length in 64 512; do
+  for checkpointing in false true; do
+    cat >"$work/bench.toml" <<TOML
+schema = 1
+[experiment]
+name = "memory-$length-$checkpointing"
+[model]
+path = "model"
+dtype = "bfloat16"
+[data]
+plugin = "text"
+train = "data.jsonl"
+test = "test.jsonl"
+max_length = $length
+[train]
+steps = 3
+batch_size = 1
+gradient_checkpointing = $checkpointing
+[[method]]
+label = "$length tokens, checkpointing $checkpointing"
+plugin = "qlora"
+targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TOML
+    "$program" run "$work/bench.toml" --store "$work/store" --device cpu --quiet >/dev/null
+  done
+done
+"$program" query --store "$work/store" --format md \
+  "SELECT v.label AS label, r.total_parameters AS parameters, json_extract(e.detail_json, '\$.bytes') AS base_bytes,
+     max(CASE c.phase WHEN 'load' THEN c.peak_rss_bytes END) AS peak_loading,
+     max(CASE c.phase WHEN 'train' THEN c.peak_rss_bytes END) AS peak_training,
+     round(1.0 * max(c.peak_rss_bytes) / json_extract(e.detail_json, '\$.bytes'), 2) AS peak_by_base,
+     round(max(CASE c.phase WHEN 'train' THEN c.wall_ms END) / 3000.0, 2) AS seconds_a_step
+   FROM v_runs v JOIN runs r ON r.uuid = v.run_uuid JOIN run_costs c ON c.run_id = r.run_id
+     JOIN run_events e ON e.run_id = r.run_id AND e.kind = 'base'
+   GROUP BY v.label ORDER BY r.run_id"
