@@ -38,7 +38,7 @@ model = peft.get_peft_model(model, peft.LoraConfig(r=8, lora_alpha=16, lora_drop
                                                    target_modules=TARGETS))
 model.train()
 trained = [p for p in model.parameters() if p.requires_grad]
-optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.0)
+optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0)
 ids = torch.tensor([tokens] * batch)
 seconds, losses = [], []
 for _ in range(steps):
@@ -89,7 +89,7 @@ max_length = {length}
 [train]
 steps = {steps}
 batch_size = {batch}
-learning_rate = 1e-3
+learning_rate = 1e-4
 lr_scheduler = "constant"
 [[method]]
 label = "lora"
@@ -139,7 +139,7 @@ def main():
                     sides["ours"].append(ours_a_step(work, text, length, steps, batch, kind, turn))
                     found = theirs(work, whole[:length], WARM + steps, batch, kind)
                     sides["theirs"].append(found | {"seconds": found["seconds"][WARM:]})
-                tolerance = 2e-4 if kind == "float32" else 2e-2
+                tolerance = 5e-4 if kind == "float32" else 2e-2
                 for a, b in zip(sides["ours"][0]["losses"], sides["theirs"][0]["losses"]):
                     assert abs(a - b) < tolerance * b, f"{kind}, {batch} x {length}: losses {sides}"
                 cells, median = [], {}

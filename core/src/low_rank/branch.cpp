@@ -1,4 +1,5 @@
 #include "low_rank/branch.h"
+#include "low_rank/update.h"
 
 #include <peftlab/error.h>
 
@@ -107,9 +108,8 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
   const bool drops = dropout_ > 0 && is_training();
   const torch::Tensor wide = x.to(a.scalar_type());
   const torch::Tensor input = torch::dropout(wide, dropout_, drops);
-  // The scale is applied where the tensor is narrow.
   const double s = scale * times;
-  torch::Tensor low = torch::linear(torch::linear(input, a) * s, b);
+  torch::Tensor low = update_of(drops ? input : x, a, b, s);
   // Apart from what is trained, so that both cancel to the bit at the start. It is part of the base: nothing is dropped.
   if (frozen_a.defined()) low = low + torch::linear(torch::linear(wide, frozen_a) * s, frozen_b);
   if (!magnitude.defined()) return (y + low).to(y.scalar_type());

@@ -1,0 +1,48 @@
+#include "low_rank/update.h"
+
+#include <torch/autograd.h>
+#include <torch/torch.h>
+
+namespace peftlab::low_rank {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+class Update : public torch::autograd::Function<Update> {
+ public:
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& a,
+                               const torch::Tensor& b, double s) {
+    // The scale is applied where the tensor is narrow.
+    const torch::Tensor narrow = torch::linear(x.to(a.scalar_type()), a) * s;
+    context->save_for_backward({x, a, b, narrow});
+    context->saved_data["s"] = s;
+    return torch::linear(narrow, b);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor &x = saved[0], &a = saved[1], &b = saved[2];
+    const torch::Tensor dy = gradients[0].reshape({-1, b.size(0)});
+    const double s = context->saved_data["s"].toDouble();
+    // What was computed without a graph is computed again where the gradient itself is to be differentiated.
+    const torch::Tensor kept = torch::GradMode::is_enabled() ? torch::linear(x.to(a.scalar_type()), a) * s : saved[3];
+    const torch::Tensor narrow = kept.reshape({-1, b.size(1)});
+    const torch::Tensor dnarrow = torch::mm(dy, b) * s;
+    torch::Tensor dx, da, db;
+    if (context->needs_input_grad(0)) dx = torch::mm(dnarrow, a).view(x.sizes()).to(x.scalar_type());
+    if (context->needs_input_grad(1)) {
+      da = torch::mm(dnarrow.t(), x.reshape({-1, a.size(1)}).to(a.scalar_type()));
+    }
+    if (context->needs_input_grad(2)) db = torch::mm(dy.t(), narrow);
+    return {dx, da, db, torch::Tensor()};
+  }
+};
+
+}  // namespace
+
+torch::Tensor update_of(const torch::Tensor& x, const torch::Tensor& a, const torch::Tensor& b, double s) {
+  return Update::apply(x, a, b, s);
+}
+
+}  // namespace peftlab::low_rank
