@@ -14,7 +14,7 @@ mkdir "$work/model"
 cp tests/oracle/causal_models/gpt2/tokenizer.json "$work/model/"
 cat >"$work/model/config.json" <<JSON
 {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 12, "n_embd": 768, "n_head": 12,
- "n_positions": 1024, "vocab_size": 50257}
+ "n_positions": 1024, "vocab_size": 50257, "bos_token_id": 0, "eos_token_id": 0}
 JSON
 
 # Longer than any length below, to which it is cut.
@@ -38,7 +38,7 @@ max_length = $length
 [train]
 steps = $steps
 batch_size = 4
-threads = 1
+threads = 2
 [[method]]
 label = "length $length"
 plugin = "lora"

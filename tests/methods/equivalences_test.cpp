@@ -21,7 +21,8 @@ torch::Tensor drawn(uint64_t seed, torch::IntArrayRef shape) {
 /// The first `dense` of a toy model with a low-rank method on it, whose A and B are given.
 class Adapted {
  public:
-  Adapted(const std::string& plugin, Table options, const torch::Tensor& a, const torch::Tensor& b) {
+  Adapted(const std::string& plugin, Table options, const torch::Tensor& a, const torch::Tensor& b)
+      : model_({.hidden = a.size(1)}) {
     model_.freeze();
     site_ = model_.linear_sites(kDense).at(0);
     options["rank"] = kRank;
@@ -90,6 +91,22 @@ TEST_F(Equivalences, QloraIsLoraOnTheDequantizedBase) {
   plain.site().set_weight({quantized.site().weight_as(torch::kFloat32), nullptr});
   ASSERT_TRUE(quantized.site().quantized());
   expect_equal(quantized(x), plain(x));
+}
+
+TEST_F(Equivalences, DoraOnAQuantizedBaseIsDoraOnTheDequantizedOne) {
+  // So wide that the rows' lengths are found in two pieces. The lengths to have are neither those of W nor of W + s B A.
+  const auto wide_a = drawn(5, {kRank, 1088}), wide_b = drawn(6, {1088, kRank}), wide_x = drawn(7, {5, 1088});
+  const Table options = {{"alpha", 4.0}, {"dora", true}};
+  Adapted quantized("qlora", options, wide_a, wide_b), plain("lora", options, wide_a, wide_b);
+  plain.site().set_weight({quantized.site().weight_as(torch::kFloat32), nullptr});
+  const std::string lengths = kModule + ".lora_magnitude_vector";
+  const auto start = quantized.method().named_parameters()[lengths];
+  EXPECT_TRUE(torch::allclose(start, torch::linalg_vector_norm(plain.site().weight, 2, {1})));
+  const auto wanted = drawn(8, {1088}).abs() + 1;
+  testing::set(quantized.method(), lengths, wanted);
+  testing::set(plain.method(), lengths, wanted);
+  ASSERT_TRUE(quantized.site().quantized());
+  expect_equal(quantized(wide_x), plain(wide_x));
 }
 
 }  // namespace

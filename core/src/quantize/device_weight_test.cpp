@@ -103,6 +103,17 @@ TEST_F(DeviceWeights, EncodeToTheBitsOfTheCpu) {
   }
 }
 
+TEST_F(DeviceWeights, DivideAShortBlockAsTheCpu) {
+  torch::manual_seed(4);
+  const auto weight = torch::randn({1, 64 * 500 + 40});
+  const auto codes = encode_four_bit_on_device(torch::cat({weight, weight.flip(1)}, 1), four_bit_table("nf4"), 4096);
+  const auto here = encode_four_bit(torch::cat({weight, weight.flip(1)}, 1), four_bit_table("nf4"), 4096);
+  EXPECT_TRUE(same_bits(codes.packed, here.packed));
+  EXPECT_TRUE(four_bit::scaling_of(3.0f, /*is_whole=*/false).divides);
+  EXPECT_EQ(four_bit::scaled(1.0f, four_bit::scaling_of(3.0f, false)), 1.0f / 3.0f);
+  EXPECT_EQ(four_bit::scaled(0.7f, four_bit::scaling_of(3.0f, true)), 0.7f * (1.0f / 3.0f));
+}
+
 TEST_F(DeviceWeights, RefuseToEncodeWhatIsNotFinite) {
   for (const int64_t length : {64, 40}) {
     auto weight = torch::ones({1, length});
@@ -148,6 +159,18 @@ TEST_F(DeviceWeights, MultiplyAndHaveTheGradientOfTheDenseProduct) {
     EXPECT_EQ(y.scalar_type(), torch::kBFloat16);
     EXPECT_LT((y - torch::matmul(x.to(torch::kDouble), w.t())).abs().max().item<double>(), 0.5) << format.type;
   }
+}
+
+TEST_F(DeviceWeights, SumOverPiecesOfALargeWeight) {
+  // In float32 a piece has 16 MB: this weight is two.
+  const auto weight = put_on_device(*quantize(torch::randn({1100, 4096}), {"nf4"}), torch::kCPU);
+  const auto w = weight->dense(torch::kFloat32);
+  const auto x = torch::randn({9, 4096}).requires_grad_(true);
+  const auto y = weight->multiply(x);
+  EXPECT_LT((y - torch::mm(x, w.t())).abs().max().item<double>(), 1e-3);
+  const auto dy = torch::randn_like(y);
+  y.backward(dy);
+  EXPECT_LT((x.grad() - torch::mm(dy, w)).abs().max().item<double>(), 1e-3);
 }
 
 TEST_F(DeviceWeights, SayThatNoKernelsWereGiven) {

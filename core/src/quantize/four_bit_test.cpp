@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -25,6 +27,12 @@ void expect_golden(const torch::Tensor& found, const std::string& name) {
   } else {
     EXPECT_EQ(fnv(found), golden(name + ".fnv").item<int64_t>()) << name;
   }
+}
+
+/// The code of v in NF4, whose codes ascend.
+int64_t four_bit_code(float v) {
+  const float* middle = four_bit_table("nf4").search.threshold;
+  return std::lower_bound(middle, middle + 15, v) - middle;
 }
 
 TEST_P(FourBit, IsThatOfBitsandbytesToTheBit) {
@@ -50,6 +58,36 @@ TEST_P(FourBit, IsThatOfBitsandbytesToTheBit) {
       expect_golden(read_quantized(theirs, "m", sizes[1], sizes[0])->dense(torch::kFloat32), name + ".dq.dequant_f32");
     }
   }
+}
+
+/// The quotient and the product with the reciprocal of these two lie on either side of the middle of two codes, one bit
+/// apart: found by trying.
+std::pair<float, float> number_that_tells_division() {
+  const auto& search = four_bit_table("nf4").search;
+  for (int middle = 0; middle < 15; ++middle) {
+    for (float largest = 1.5f; largest < 1.7f; largest += 1e-4f) {
+      const float near = search.threshold[middle] * largest;
+      for (float x = near - 2e-7f; x < near + 2e-7f; x = std::nextafter(x, 2.0f)) {
+        if ((x / largest > search.threshold[middle]) != (x * (1.0f / largest) > search.threshold[middle])) {
+          return {x, largest};
+        }
+      }
+    }
+  }
+  return {0, 0};
+}
+
+TEST_P(FourBit, AShortBlockIsDividedAndAWholeOneMultiplied) {
+  const auto [x, largest] = number_that_tells_division();
+  ASSERT_NE(x, 0);
+  auto weight = torch::full({1, 48}, x);
+  weight[0][0] = weight[0][32] = largest;
+  const auto packed = quantize(weight, {"nf4", 32, false})->tensors().at("weight").view({-1}).to(torch::kInt64);
+  EXPECT_NE(packed[1].item<int64_t>(), packed[17].item<int64_t>());
+  // In both halves of a byte.
+  EXPECT_EQ(packed[17].item<int64_t>() % 16, four_bit_code(x / largest)) << x << " " << largest;
+  EXPECT_EQ(packed[17].item<int64_t>() / 16, four_bit_code(x / largest)) << x << " " << largest;
+  EXPECT_EQ(packed[1].item<int64_t>() % 16, four_bit_code(x * (1.0f / largest))) << x << " " << largest;
 }
 
 TEST_P(FourBit, BlocksCrossRows) {

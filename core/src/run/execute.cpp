@@ -70,7 +70,7 @@ class Execution {
     train();
     evaluate();
     save();
-    cost("total", total, std::nullopt, std::nullopt);
+    store_.put_cost(uuid_, {"total", total.wall_ms(), total.cpu_ms(), most_resident_, most_on_device_});
     store_.finish_run(uuid_, {.adapter_sha256 = saved_.sha256.empty() ? std::nullopt : std::optional(saved_.sha256),
                               .trainable_parameters = trainable_,
                               .total_parameters = session_.base_parameters});
@@ -81,6 +81,7 @@ class Execution {
  private:
   void load(torch::Device device) {
     tell({.phase = "load"});
+    reset_peak_memory(device);
     const PhaseClock clock;
     auto methods = attach::make_methods(spec_.methods, registry_);
     session_ =
@@ -99,7 +100,7 @@ class Execution {
       Params params(use.options, "plugin " + use.plugin);
       metrics_.push_back(registry_.make_metric(use.plugin, params));
     }
-    cost("load", clock, std::nullopt, std::nullopt);
+    cost("load", clock);
   }
 
   void train() {
@@ -147,10 +148,11 @@ class Execution {
   void train_cost(const train::TrainResult& so_far) {
     PhaseClock clock = train_clock_;
     clock.set_wall_ms(static_cast<int64_t>((so_far.seconds - so_far.seconds_before) * 1000.0 + 0.5));
-    cost("train", clock, peak_resident_bytes(), peak_device_bytes(session_.device));
+    cost("train", clock);
   }
 
   void evaluate() {
+    reset_peak_memory(session_.device);
     const PhaseClock clock;
     session_.set_training(false);
     for (const std::string split : {"validation", "test", "retention"}) {
@@ -168,7 +170,7 @@ class Execution {
       store_.put_scores(uuid_, rows);
       if (split != "validation" && !metrics_.empty()) keep_predictions(split, judged, found);
     }
-    cost("evaluate", clock, std::nullopt, std::nullopt);
+    cost("evaluate", clock);
   }
 
   evaluate::ModelJudge judge(const std::string& split) {
@@ -209,9 +211,12 @@ class Execution {
     }
   }
 
-  void cost(const std::string& phase, const PhaseClock& clock, std::optional<int64_t> resident,
-            std::optional<int64_t> device) {
-    store_.put_cost(uuid_, {phase, clock.wall_ms(), clock.cpu_ms(), resident, device});
+  /// The price of a phase, before whose work reset_peak_memory() was called.
+  void cost(const std::string& phase, const PhaseClock& clock) {
+    const auto resident = peak_resident_bytes(), on_device = peak_device_bytes(session_.device);
+    most_resident_ = std::max(most_resident_, resident);
+    most_on_device_ = std::max(most_on_device_, on_device);
+    store_.put_cost(uuid_, {phase, clock.wall_ms(), clock.cpu_ms(), resident, on_device});
   }
 
   void tell(const Progress& progress) const {
@@ -224,6 +229,7 @@ class Execution {
   const ExecuteOptions& options_;
   plan::RunSpec spec_;
   Points points_;
+  std::optional<int64_t> most_resident_, most_on_device_;  ///< peaks of memory over the phases so far
   PhaseClock train_clock_;
   attach::Session session_;
   std::map<std::string, std::unique_ptr<Dataset>> data_;
