@@ -1,5 +1,6 @@
 #include "low_rank/update.h"
 
+#include <ATen/autocast_mode.h>
 #include <torch/autograd.h>
 #include <torch/torch.h>
 
@@ -42,6 +43,10 @@ class Update : public torch::autograd::Function<Update> {
 }  // namespace
 
 torch::Tensor update_of(const torch::Tensor& x, const torch::Tensor& a, const torch::Tensor& b, double s) {
+  // Autocast chooses types operation by operation, and has to see them.
+  if (at::autocast::is_autocast_enabled(x.device().type())) {
+    return torch::linear(torch::linear(x.to(a.scalar_type()), a) * s, b);
+  }
   return Update::apply(x, a, b, s);
 }
 
