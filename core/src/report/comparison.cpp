@@ -1,4 +1,5 @@
 #include "report/comparison.h"
+#include "statistics/tests.h"
 
 #include <algorithm>
 
@@ -55,6 +56,29 @@ void add_retention(const std::vector<CompareRow>& rows, Comparison& comparison) 
     }
   }
   for (const auto& [metric, higher] : known) comparison.retention.push_back({metric, higher});
+}
+
+/// What the differences in one metric say together: the more methods are tried, the likelier one of them looks better by
+/// chance.
+void add_verdicts(const std::string& metric, std::vector<MethodResult>& methods) {
+  std::vector<MetricResult*> tried;
+  std::vector<double> p;
+  for (MethodResult& method : methods) {
+    const auto found = method.metrics.find(metric);
+    if (found == method.metrics.end() || !found->second.against) continue;
+    MetricResult& result = found->second;
+    result.verdict = result.against->verdict;
+    if (!result.against->mean_difference || !result.against->sd_difference) continue;
+    result.p =
+        statistics::p_of_mean(*result.against->mean_difference, *result.against->sd_difference, result.against->n);
+    tried.push_back(&result);
+    p.push_back(*result.p);
+  }
+  const std::vector<double> adjusted = statistics::holm(p);
+  for (size_t i = 0; i < tried.size(); ++i) {
+    tried[i]->p_holm = adjusted[i];
+    if (adjusted[i] >= 0.05) tried[i]->verdict = "no clear difference";
+  }
 }
 
 /// Best first by the primary metric; those without it after those with it.
@@ -123,6 +147,7 @@ Comparison comparison(const store::Store& store, const std::string& experiment) 
   for (const auto& [name, higher] : metrics) {
     if (name != result.primary) result.metrics.push_back({name, higher});
   }
+  for (const MetricInfo& metric : result.metrics) add_verdicts(metric.name, result.methods);
   add_retention(scores, result);
   rank(result);
   return result;

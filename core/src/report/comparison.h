@@ -18,6 +18,9 @@ namespace peftlab::report {
 struct MetricResult {
   store::CompareRow test;
   std::optional<store::PairedRow> against;  ///< absent for the baseline, and without one
+  /// Of the paired t-test over seeds, alone and after Holm's correction over the methods of the table; absent below two.
+  std::optional<double> p, p_holm;
+  std::string verdict;  ///< that of `against`, but "no clear difference" where p_holm is not below 0.05; empty without
 };
 
 /// One row of the comparison: a label over its finished seeds.

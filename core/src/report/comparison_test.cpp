@@ -61,14 +61,15 @@ class Report : public store::testing::StoreTest {
 };
 
 TEST_F(Report, TerminalTable) {
-  EXPECT_EQ(render_terminal(comparison(store_, "")),
-            R"(e: bleu on test, higher is better; mean ± 95 % interval over seeds; differences to full, paired by seed
+  EXPECT_EQ(
+      render_terminal(comparison(store_, "")),
+      R"(e: bleu on test, higher is better; mean ± 95 % interval over seeds; differences to full, paired by seed; p after Holm over the methods
 
-method  seeds          bleu     difference  verdict            loss        trainable  training   memory  retention loss
-lora        3  34.00 ± 2.37   +3.00 ± 0.25  better    0.500 ± 0.248   3,500 (2.83 %)      18 s  1.23 GB         +0.1000
-full        3  31.00 ± 2.48              -  baseline  0.600 ± 0.248  120,000 (100 %)      61 s  1.23 GB         +0.5000
-none        3   5.00 ± 0.00  -26.00 ± 2.48  worse     2.000 ± 0.000          0 (0 %)         -        -         +0.0000
-<b>&        0             -              -  -                     -                -         -        -               -
+method  seeds          bleu     difference       p  verdict            loss        trainable  training   memory  retention loss
+lora        3  34.00 ± 2.37   +3.00 ± 0.25  <0.001  better    0.500 ± 0.248   3,500 (2.83 %)      18 s  1.23 GB         +0.1000
+full        3  31.00 ± 2.48              -       -  baseline  0.600 ± 0.248  120,000 (100 %)      61 s  1.23 GB         +0.5000
+none        3   5.00 ± 0.00  -26.00 ± 2.48  <0.001  worse     2.000 ± 0.000          0 (0 %)         -        -         +0.0000
+<b>&        0             -              -       -  -                     -                -         -        -               -
 
 retention: change against the untouched base (none) on what it could do before
 failed: <b>& seed 0: diverged: the loss is nan at step 3
@@ -98,6 +99,31 @@ TEST_F(Report, LowerIsBetterRanksTheOtherWayRound) {
   EXPECT_THAT(render_terminal(comparison(store_, "e")), HasSubstr("loss on test, lower is better"));
 }
 
+TEST_F(Report, AVerdictStandsAfterHolmsCorrection) {
+  // Differences .4 .5 .75 of one method have p = .0340 (scipy); three others like it make it one of four, and .1360.
+  const auto ids = begin({"base", "a", "b", "c", "d"}, "bleu");
+  const std::vector<double> rise = {0.4, 0.5, 0.75};
+  const auto add_seeds = [&](const std::string& label, double times) {
+    for (int64_t seed = 0; seed < 3; ++seed) {
+      const std::string run = start(ids.at(label), seed);
+      store_.put_scores(run, std::vector<Score>{{"bleu", "test", 10 + times * rise[seed], 10, true}});
+      store_.finish_run(run, {sha('1'), 5, 5});
+    }
+  };
+  const auto of_a = [&] { return comparison(store_, "e").methods.front().metrics.at("bleu"); };
+  add_seeds("base", 0);
+  add_seeds("a", 1);
+  EXPECT_NEAR(*of_a().p, 0.0339969, 1e-6);
+  EXPECT_EQ(*of_a().p_holm, *of_a().p);
+  EXPECT_EQ(of_a().verdict, "better");
+  for (const char* label : {"b", "c", "d"}) add_seeds(label, 0.9);
+  EXPECT_NEAR(*of_a().p, 0.0339969, 1e-6);
+  EXPECT_NEAR(*of_a().p_holm, 4 * 0.0339969, 1e-5);
+  EXPECT_EQ(of_a().against->verdict, "better");
+  EXPECT_EQ(of_a().verdict, "no clear difference");
+  EXPECT_THAT(render_csv(comparison(store_, "e")), HasSubstr(",p,p_holm,verdict,"));
+}
+
 TEST_F(Report, WithoutNoneThereIsNoRetention) {
   begin({"full", "lora"}, "bleu");
   EXPECT_TRUE(comparison(store_, "e").retention.empty());
@@ -109,11 +135,9 @@ TEST_F(Report, MarkdownAndLatex) {
   EXPECT_THAT(markdown, HasSubstr("| lora    |     3 | 34.00 ± 2.37 |"));
   EXPECT_THAT(markdown, HasSubstr("\\<b\\>\\&"));
   const std::string latex = render_latex(comparison(store_, "e"));
-  EXPECT_THAT(latex, HasSubstr("\\begin{tabular}{lrrrlrrrrr}\n\\toprule\nmethod & seeds & bleu &"));
-  EXPECT_THAT(
-      latex,
-      HasSubstr(
-          "lora & 3 & 34.00 $\\pm$ 2.37 & +3.00 $\\pm$ 0.25 & better & 0.500 $\\pm$ 0.248 & 3,500 (2.83 \\%) &"));
+  EXPECT_THAT(latex, HasSubstr("\\begin{tabular}{lrrrrlrrrrr}\n\\toprule\nmethod & seeds & bleu &"));
+  EXPECT_THAT(latex, HasSubstr("lora & 3 & 34.00 $\\pm$ 2.37 & +3.00 $\\pm$ 0.25 & <0.001 & better & 0.500 $\\pm$ "
+                               "0.248 & 3,500 (2.83 \\%) &"));
 }
 
 TEST_F(Report, CsvAndJson) {

@@ -39,9 +39,7 @@ Value value_of(const std::optional<T>& value) {
   return value ? Value(*value) : Value();
 }
 
-std::string first_line(const std::string& text) {
-  return text.substr(0, text.find('\n'));
-}
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string run_line(const store::RunRow& run) {
   std::string line = fmt::format("{} seed {}", run.label, run.seed);
@@ -61,7 +59,9 @@ std::string title_of(const Comparison& comparison) {
     title += fmt::format(": no run has {} on test yet", comparison.primary);
   }
   title += "; mean ± 95 % interval over seeds";
-  if (!comparison.baseline.empty()) title += fmt::format("; differences to {}, paired by seed", comparison.baseline);
+  if (!comparison.baseline.empty()) {
+    title += fmt::format("; differences to {}, paired by seed; p after Holm over the methods", comparison.baseline);
+  }
   return title;
 }
 
@@ -97,10 +97,15 @@ void add_metric_columns(const Comparison& comparison, DisplayTable& table, const
     if (!row || !row->mean_difference) return kNothing;
     return with_half_width(*row->mean_difference, row->ci95_low, decimals, true);
   });
+  add_column(comparison, table, "p", true, [&](const MethodResult& method) -> std::string {
+    const MetricResult* result = find(method);
+    if (!result || !result->p_holm) return kNothing;
+    return *result->p_holm < 0.001 ? "<0.001" : fmt::format("{:.3f}", *result->p_holm);
+  });
   add_column(comparison, table, "verdict", false, [&](const MethodResult& method) -> std::string {
     if (method.is_baseline) return "baseline";
-    const store::PairedRow* row = against(method);
-    return row ? row->verdict : kNothing;
+    const MetricResult* result = find(method);
+    return result && !result->verdict.empty() ? result->verdict : kNothing;
   });
 }
 
@@ -135,7 +140,9 @@ Value method_value(const MethodResult& method) {
                                   {"mean", value_of(result.against->mean_difference)},
                                   {"ci95_low", value_of(result.against->ci95_low)},
                                   {"ci95_high", value_of(result.against->ci95_high)},
-                                  {"verdict", result.against->verdict}};
+                                  {"p", value_of(result.p)},
+                                  {"p_holm", value_of(result.p_holm)},
+                                  {"verdict", result.verdict}};
     }
     metrics[name] = std::move(entry);
   }
@@ -279,6 +286,8 @@ store::Rows comparison_rows(const Comparison& comparison) {
                   "mean_difference",
                   "difference_ci95_low",
                   "difference_ci95_high",
+                  "p",
+                  "p_holm",
                   "verdict",
                   "retention_change",
                   "trainable_parameters",
@@ -307,7 +316,9 @@ store::Rows comparison_rows(const Comparison& comparison) {
                            against ? cell_of(against->mean_difference) : Cell(),
                            against ? cell_of(against->ci95_low) : Cell(),
                            against ? cell_of(against->ci95_high) : Cell(),
-                           against ? Cell(against->verdict) : Cell(),
+                           cell_of(found->second.p),
+                           cell_of(found->second.p_holm),
+                           against ? Cell(found->second.verdict) : Cell(),
                            change == method.retention_change.end() ? Cell() : Cell(change->second),
                            cell_of(method.trainable_parameters),
                            cell_of(method.total_parameters),
@@ -318,9 +329,7 @@ store::Rows comparison_rows(const Comparison& comparison) {
   return rows;
 }
 
-std::string render_csv(const Comparison& comparison) {
-  return render_table(comparison_rows(comparison), Format::csv);
-}
+std::string render_csv(const Comparison& comparison) { return render_table(comparison_rows(comparison), Format::csv); }
 
 std::string render_json(const Comparison& comparison) {
   List methods, failed, unfinished;

@@ -217,9 +217,9 @@ std::string render_html(const Page& page) {
   out += "<h2>Runs</h2>\n" + runs_table(page) + provenance(page);
   out += fmt::format(
       "<h2>How to read this</h2>\n<p>Intervals are Student's t over seeds, 95 %. A verdict compares a method with the "
-      "baseline on the same seeds: it is &quot;no clear difference&quot; where the interval of the paired difference "
-      "holds zero, and is withheld below two seeds. Times are of training alone, memory is its peak in the run's own "
-      "process. Store <code>{}</code>, schema {}.</p>\n</body>\n</html>\n",
+      "baseline on the same seeds: it is &quot;no clear difference&quot; where p, of the paired t-test and after "
+      "Holm's correction over the methods, is not below 0.05, and is withheld below two seeds. Times are of training "
+      "alone, memory is its peak in the run's own process. Store <code>{}</code>, schema {}.</p>\n</body>\n</html>\n",
       escape_html(page.store_uuid), store::kSchemaVersion);
   return out;
 }

@@ -251,13 +251,13 @@ std::vector<CompareRow> Store::compare(const std::string& experiment) const {
 
 std::vector<PairedRow> Store::paired(const std::string& experiment) const {
   Statement s = impl_->db.prepare(
-      "SELECT label, baseline, metric, n, mean_difference, ci95_low, ci95_high, verdict FROM v_paired "
+      "SELECT label, baseline, metric, n, mean_difference, ci95_low, ci95_high, verdict, sd_difference FROM v_paired "
       "WHERE experiment = ? ORDER BY label, metric");
   s.bind(experiment);
   std::vector<PairedRow> rows;
   while (s.step()) {
-    rows.push_back(
-        {s.text(0), s.text(1), s.text(2), s.integer(3), s.maybe_real(4), s.maybe_real(5), s.maybe_real(6), s.text(7)});
+    rows.push_back({s.text(0), s.text(1), s.text(2), s.integer(3), s.maybe_real(4), s.maybe_real(5), s.maybe_real(6),
+                    s.text(7), s.maybe_real(8)});
   }
   return rows;
 }

@@ -175,7 +175,8 @@ struct PairedRow {
   std::string label, baseline, metric;
   int64_t n = 0;
   std::optional<double> mean_difference, ci95_low, ci95_high;
-  std::string verdict;  ///< "better", "worse", "no clear difference" or "too few seeds"
+  std::string verdict;  ///< "better", "worse", "no clear difference" or "too few seeds", of this method alone
+  std::optional<double> sd_difference;  ///< absent below two seeds
 };
 
 /// One thing in which two runs differ; an empty optional: that run has no such entry.

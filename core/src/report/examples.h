@@ -1,0 +1,30 @@
+#pragma once
+
+/// \file
+/// Two runs example by example, from the predictions that the store keeps.
+
+#include "statistics/tests.h"
+#include "store/store.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace peftlab::report {
+
+/// A metric that scores examples one by one, on the split `test`: the first run less the second.
+struct ExampleTest {
+  std::string metric;
+  statistics::Bootstrap difference;
+  /// Where every example is right (1) or wrong (0): those that one run alone has right, and the exact p of McNemar's test.
+  std::optional<int64_t> only_first, only_second;
+  std::optional<double> mcnemar;
+};
+
+/// What is tested is the noise of the test set, not that of the seeds. Metrics without scores of examples (corpus BLEU)
+/// have none here. `a` and `b`: uuids or their beginnings. Throws: ConfigError if a run kept no predictions on test, or
+/// they are of other examples.
+std::vector<ExampleTest> example_tests(const store::Store& store, const std::string& a, const std::string& b);
+
+}  // namespace peftlab::report
