@@ -1,6 +1,6 @@
 /// Methods on a model: put there by an experiment or read from an adapter folder, and written to one.
 
-#include "attach/folders.h"
+#include "attach/prepare.h"
 #include "attach/session.h"
 #include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_folder.h"

@@ -1,5 +1,5 @@
 #include "attach/session.h"
-#include "attach/folders.h"
+#include "attach/prepare.h"
 
 #include "checkpoint/model_folder.h"
 #include "checkpoint/quantization.h"

@@ -96,6 +96,32 @@ void rank(Comparison& comparison) {
                    });
 }
 
+/// What is left to choose among: `methods` are ranked.
+void add_fronts(Comparison& comparison) {
+  const auto add = [&](const char* name, auto cost_of) {
+    std::vector<std::string> labels;
+    std::vector<statistics::Offer> offers;
+    for (const MethodResult& method : comparison.methods) {
+      const auto found = method.metrics.find(comparison.primary);
+      const auto cost = cost_of(method);
+      if (found == method.metrics.end() || !cost) continue;
+      const CompareRow& test = found->second.test;
+      labels.push_back(method.label);
+      offers.push_back({static_cast<double>(*cost), test.higher_is_better ? test.mean : -test.mean});
+    }
+    if (labels.size() < 2) return;
+    Front front{name, {}};
+    const std::vector<bool> unbeaten = statistics::pareto_front(offers);
+    for (size_t i = 0; i < labels.size(); ++i) {
+      if (unbeaten[i]) front.labels.push_back(labels[i]);
+    }
+    comparison.fronts.push_back(std::move(front));
+  };
+  add("training", [](const MethodResult& method) { return method.train_seconds; });
+  add("memory", [](const MethodResult& method) { return method.peak_memory_bytes; });
+  add("trainable", [](const MethodResult& method) { return method.trainable_parameters; });
+}
+
 }  // namespace
 
 Comparison comparison(const store::Store& store, const std::string& experiment) {
@@ -150,6 +176,7 @@ Comparison comparison(const store::Store& store, const std::string& experiment) 
   for (const MetricInfo& metric : result.metrics) add_verdicts(metric.name, result.methods);
   add_retention(scores, result);
   rank(result);
+  add_fronts(result);
   return result;
 }
 

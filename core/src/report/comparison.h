@@ -42,11 +42,19 @@ struct MetricInfo {
   bool operator==(const MetricInfo&) const = default;
 };
 
+/// The methods that none beats in the primary metric's mean and a cost at once: none is as good in both and better in
+/// one. Best first.
+struct Front {
+  std::string cost;  ///< "training", "memory", "trainable": a column of the table
+  std::vector<std::string> labels;
+};
+
 struct Comparison {
   std::string experiment, primary, baseline;  ///< baseline: a label; empty: none
   std::vector<MetricInfo> metrics;            ///< on test, the primary one first, then by name
   std::vector<MetricInfo> retention;          ///< those whose change is known
   std::vector<MethodResult> methods;      ///< best first by the primary metric; without one last, in the file's order
+  std::vector<Front> fronts;              ///< of the costs that two methods or more have
   std::vector<store::RunRow> failed;      ///< whose newest attempt failed
   std::vector<store::RunRow> unfinished;  ///< pending, running, interrupted or cancelled
 };
@@ -62,7 +70,8 @@ std::string render_latex(const Comparison& comparison);
 /// Every number of the comparison, a row a label, metric and split `test`.
 store::Rows comparison_rows(const Comparison& comparison);
 std::string render_csv(const Comparison& comparison);
-/// {"experiment", "primary", "baseline", "methods": [...], "failed": [...], "unfinished": [...]} on one line.
+/// {"experiment", "primary", "baseline", "methods": [...], "fronts": {...}, "failed": [...], "unfinished": [...]} on one
+/// line.
 std::string render_json(const Comparison& comparison);
 
 /// The cells of the terminal's table, as text, for the renderers.

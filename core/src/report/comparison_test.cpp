@@ -72,6 +72,9 @@ none        3   5.00 ± 0.00  -26.00 ± 2.48  <0.001  worse     2.000 ± 0.000  
 <b>&        0             -              -       -  -                     -                -         -        -               -
 
 retention: change against the untouched base (none) on what it could do before
+unbeaten in mean bleu and training: lora
+unbeaten in mean bleu and memory: lora
+unbeaten in mean bleu and trainable: lora, none
 failed: <b>& seed 0: diverged: the loss is nan at step 3
 not finished: <b>& seed 1: running
 )");
@@ -150,6 +153,7 @@ TEST_F(Report, CsvAndJson) {
   EXPECT_EQ(*methods[0].find("label"), Value("lora"));
   EXPECT_EQ(*methods[0].find("test")->find("bleu")->find("difference")->find("verdict"), Value("better"));
   EXPECT_TRUE(methods[2].find("train_seconds")->is_null());
+  EXPECT_EQ(*json.find("fronts")->find("trainable"), Value(List{"lora", "none"}));
   EXPECT_EQ(*(*json.find("failed")->get_if<List>())[0].find("error_kind"), Value("diverged"));
 }
 

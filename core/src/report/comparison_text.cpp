@@ -3,6 +3,7 @@
 #include "report/comparison.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -222,6 +223,10 @@ DisplayTable display_table(const Comparison& comparison) {
   if (!comparison.retention.empty()) {
     table.notes.push_back("retention: change against the untouched base (none) on what it could do before");
   }
+  for (const Front& front : comparison.fronts) {
+    table.notes.push_back(fmt::format("unbeaten in mean {} and {}: {}", comparison.primary, front.cost,
+                                      fmt::join(front.labels, ", ")));
+  }
   for (const store::RunRow& run : comparison.failed) table.notes.push_back("failed: " + run_line(run));
   for (const store::RunRow& run : comparison.unfinished) table.notes.push_back("not finished: " + run_line(run));
   return table;
@@ -333,6 +338,8 @@ std::string render_csv(const Comparison& comparison) { return render_table(compa
 
 std::string render_json(const Comparison& comparison) {
   List methods, failed, unfinished;
+  Table fronts;
+  for (const Front& front : comparison.fronts) fronts[front.cost] = List(front.labels.begin(), front.labels.end());
   for (const MethodResult& method : comparison.methods) methods.push_back(method_value(method));
   for (const store::RunRow& run : comparison.failed) failed.push_back(run_value(run));
   for (const store::RunRow& run : comparison.unfinished) unfinished.push_back(run_value(run));
@@ -340,6 +347,7 @@ std::string render_json(const Comparison& comparison) {
                              {"primary", comparison.primary},
                              {"baseline", comparison.baseline.empty() ? Value() : Value(comparison.baseline)},
                              {"methods", std::move(methods)},
+                             {"fronts", std::move(fronts)},
                              {"failed", std::move(failed)},
                              {"unfinished", std::move(unfinished)}})) +
          "\n";

@@ -94,4 +94,15 @@ std::optional<Bootstrap> paired_bootstrap(const std::vector<double>& differences
   return result;
 }
 
+std::vector<bool> pareto_front(const std::vector<Offer>& offers) {
+  std::vector<bool> front(offers.size(), true);
+  for (size_t i = 0; i < offers.size(); ++i) {
+    for (const Offer& other : offers) {
+      const bool as_good = other.cost <= offers[i].cost && other.quality >= offers[i].quality;
+      if (as_good && (other.cost < offers[i].cost || other.quality > offers[i].quality)) front[i] = false;
+    }
+  }
+  return front;
+}
+
 }  // namespace peftlab::statistics

@@ -35,4 +35,12 @@ struct Bootstrap {
 std::optional<Bootstrap> paired_bootstrap(const std::vector<double>& differences, int64_t resamples = 10000,
                                           uint64_t seed = 0);
 
+/// A method's price and worth: of `cost` less is better, of `quality` more.
+struct Offer {
+  double cost, quality;
+};
+
+/// Which offers no other one beats: none is at least as good in both and better in one.
+std::vector<bool> pareto_front(const std::vector<Offer>& offers);
+
 }  // namespace peftlab::statistics

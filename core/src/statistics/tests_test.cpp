@@ -121,5 +121,12 @@ TEST(PairedBootstrapTest, IsTheSameForTheSameSeed) {
   EXPECT_NE(one->ci95_low, paired_bootstrap(differences, 1000, 8)->ci95_low);
 }
 
+TEST(ParetoFrontTest, IsWhatNoOtherBeats) {
+  // The second costs more for no more; the third is worse than that; the fourth is the first again; the last is dear and
+  // good.
+  EXPECT_THAT(pareto_front({{1, 5}, {2, 5}, {2, 4}, {1, 5}, {9, 6}}), ElementsAre(true, false, false, true, true));
+  EXPECT_THAT(pareto_front({{1, 1}}), ElementsAre(true));
+}
+
 }  // namespace
 }  // namespace peftlab::statistics
