@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench/qlora_memory.sh [LAYERS]: peak memory of QLoRA (NF4, double quantization) on a random LLaMA-shaped model in bfloat16
 # of 1.2 billion parameters (22 layers, width 2048, 32000 rows of the vocabulary, which stay in 16 bits), beside the bytes of
-# the quantized base. What the program takes by itself is measured with a model of 40,000 parameters, and is in the peaks: the
+# the quantized base. What the program takes by itself is measured with a model of 15,008 parameters, and is in the peaks: the
 # last ratio is without it. Wants script/build to have run, python3, and 2.5 GB of disk.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -107,6 +107,14 @@ TEST_F(Equivalences, DoraOnAQuantizedBaseIsDoraOnTheDequantizedOne) {
   testing::set(plain.method(), lengths, wanted);
   ASSERT_TRUE(quantized.site().quantized());
   expect_equal(quantized(wide_x), plain(wide_x));
+
+  // In double precision both are the same to its last digits.
+  for (Adapted* side : {&quantized, &plain}) {
+    side->model().to(torch::kDouble);
+    side->method().to(torch::kDouble);
+  }
+  const auto x64 = wide_x.to(torch::kDouble), y = plain(x64);
+  EXPECT_LE((quantized(x64) - y).abs().max().item<double>(), 1e-12 * y.abs().max().item<double>());
 }
 
 }  // namespace

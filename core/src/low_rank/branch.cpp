@@ -82,15 +82,15 @@ torch::Tensor Branch::update(int64_t first, int64_t rows) const {
 /// |W + s B A| per row, [out], as a constant. Of a quantized W some rows are made at a time, never the whole.
 torch::Tensor Branch::lengths() const {
   const torch::NoGradGuard constant;
-  if (!site.quantized()) return row_lengths(site.weight_as(torch::kFloat32) + update());
+  if (!site.quantized()) return row_lengths(site.weight_as(a.scalar_type()) + update());
   const torch::Tensor found = torch::empty({site.out}, a.options());
   const int64_t most = std::max<int64_t>(1, kPieceBytes / (4 * site.in));
-  const torch::Tensor piece = torch::empty({std::min(most, site.out), site.in}, a.options());
+  const torch::Tensor piece = torch::empty({std::min(most, site.out), site.in}, a.options().dtype(torch::kFloat32));
   for (int64_t first = 0; first < site.out; first += most) {
     const torch::Tensor rows = piece.narrow(0, 0, std::min(most, site.out - first));
     site.quantized()->write_rows(first, rows);
-    rows.add_(update(first, rows.size(0)));
-    found.narrow(0, first, rows.size(0)).copy_(row_lengths(rows));
+    const torch::Tensor whole = rows.to(a.scalar_type()).add_(update(first, rows.size(0)));
+    found.narrow(0, first, rows.size(0)).copy_(row_lengths(whole));
   }
   return found;
 }
