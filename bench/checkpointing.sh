@@ -2,14 +2,9 @@
 # bench/checkpointing.sh [STEPS]: LoRA on a model of GPT-2's shape (12 layers, width 768, random weights) with and without
 # gradient checkpointing, at several lengths: peak of memory and seconds a step. STEPS: 3 if left out. Wants script/build
 # to have run, and 6 GB of memory.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 steps=${1:-3}
-program=build/release/peftlab
-[ -x "$program" ] || { echo "bench: no $program: run script/build first" >&2; exit 1; }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir "$work/model"
 cp tests/oracle/causal_models/gpt2/tokenizer.json "$work/model/"
 cat >"$work/model/config.json" <<JSON

@@ -2,14 +2,9 @@
 # bench/large_model.sh [LAYERS]: how long a LLaMA-shaped bfloat16 checkpoint takes to open, and what memory it holds, beside
 # the time `cat` takes to read its shards. LAYERS: 16 if left out, which is 7.0 GB (width 4096, inner width 11008, 32 heads,
 # 32000 rows of the vocabulary). Wants script/build to have run, python3, and disk and memory for the checkpoint.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 layers=${1:-16}
-program=build/release/peftlab
-[ -x "$program" ] || { echo "bench: no $program: run script/build first" >&2; exit 1; }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir "$work/model"
 cp tests/oracle/causal_models/llama/tokenizer.json "$work/model/"
 

@@ -3,14 +3,9 @@
 # of 1.2 billion parameters (22 layers, width 2048, 32000 rows of the vocabulary, which stay in 16 bits), beside the bytes of
 # the quantized base. What the program takes by itself is measured with a model of 15,008 parameters, and is in the peaks: the
 # last ratio is without it. Wants script/build to have run, python3, and 2.5 GB of disk.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 layers=${1:-22}
-program=build/release/peftlab
-[ -x "$program" ] || { echo "bench: no $program: run script/build first" >&2; exit 1; }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir "$work/model"
 cp tests/oracle/causal_models/llama/tokenizer.json "$work/model/"
 python3 bench/random_llama.py "$work/model" --layers "$layers" --width 2048 --inner 5504

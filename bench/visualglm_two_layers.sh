@@ -2,16 +2,11 @@
 # bench/visualglm_two_layers.sh [STEPS]: trains LoRA in bfloat16 on two layers of the size of ChatGLM-6B's (width 4096,
 # inner width 16384, 32 heads, all 130528 rows of the vocabulary), with random weights, and prints the peak of memory.
 # STEPS: 5 if left out. Wants script/build and script/data to have run, and 8 GB of memory.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 steps=${1:-5}
-program=build/release/peftlab
 tokenizer=data/models/visualglm-small
-[ -x "$program" ] || { echo "bench: no $program: run script/build first" >&2; exit 1; }
 [ -e "$tokenizer/ice_text.model" ] || { echo "bench: no $tokenizer: run script/data first" >&2; exit 1; }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir "$work/model"
 cp "$tokenizer/ice_text.model" "$tokenizer/tokenizer_config.json" "$work/model/"
 
