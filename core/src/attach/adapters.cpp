@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace peftlab::attach {
 namespace {
@@ -65,8 +66,9 @@ auto blaming(const fs::path& folder, const Work& work) {
 }
 
 AttachedMethod make_from(const fs::path& folder, const registry::Registry& registry) {
-  const AdapterFiles files = checkpoint::read_adapter(folder).files;
-  const std::string kind = checkpoint::adapter_kind(files.config, folder.string());
+  const auto saved = std::make_shared<SavedAdapter>(SavedAdapter{folder, checkpoint::read_adapter(folder)});
+  const Table& config = saved->content.files.config;
+  const std::string kind = checkpoint::adapter_kind(config, folder.string());
   const registry::Plugin* plugin = registry.find_if(Kind::method, kind);
   if (!plugin) {
     throw FormatError(folder.string() + ": no method plugin reads adapters of type `" + kind + "`. " +
@@ -75,16 +77,17 @@ AttachedMethod make_from(const fs::path& folder, const registry::Registry& regis
   return blaming(folder, [&] {
     Params none;
     AttachedMethod made =
-        make_one({plugin->name, registry.make_method(plugin->name, none)->options_from(files.config)}, registry);
-    made.folder = folder;
+        make_one({plugin->name, registry.make_method(plugin->name, none)->options_from(config)}, registry);
+    made.from = saved;
     return made;
   });
 }
 
 /// Puts one adapter on the model; the base's parameters that it brings keep their gradients' mark.
 void attach_folder(Session& session, AttachedMethod made, double weight) {
-  const fs::path folder = made.folder;
-  const checkpoint::AdapterFolder adapter = checkpoint::read_adapter(folder);
+  const auto saved = std::exchange(made.from, nullptr);
+  const fs::path& folder = saved->folder;
+  const checkpoint::AdapterFolder& adapter = saved->content;
   if (!adapter.base_sha256.empty() && adapter.base_sha256 != session.base_sha256()) {
     throw FormatError(folder.string() + ": was trained on the base with sha256 " + adapter.base_sha256 + ", but " +
                       session.folder.string() + " has " + session.base_sha256());
@@ -161,8 +164,8 @@ void attach_methods(Session& session, const std::vector<plan::PluginUse>& uses, 
 }
 
 void prepare_for(const AttachedMethod& made, Model& model) {
-  if (made.folder.empty()) return made.method->prepare(model);
-  blaming(made.folder, [&] { made.method->prepare(model); });
+  if (!made.from) return made.method->prepare(model);
+  blaming(made.from->folder, [&] { made.method->prepare(model); });
 }
 
 std::vector<AttachedMethod> make_methods(const std::vector<AdapterUse>& adapters, const registry::Registry& registry) {

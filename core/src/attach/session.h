@@ -18,12 +18,14 @@
 
 namespace peftlab::attach {
 
+struct SavedAdapter;
+
 /// A method on the model, and how it was made.
 struct AttachedMethod {
   std::string plugin;
   Table options;  ///< in force, defaults included
   std::shared_ptr<Method> method;
-  std::filesystem::path folder = {};  ///< of the adapter it is to be read from; empty: a new one
+  std::shared_ptr<const SavedAdapter> from = {};  ///< what it is to be given; null: a new one, or given already
 };
 
 struct Session {
