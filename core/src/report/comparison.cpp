@@ -140,7 +140,7 @@ Comparison comparison(const store::Store& store, const std::string& experiment) 
   // The newest finished attempt of a seed is what scores are taken from.
   std::map<std::pair<std::string, int64_t>, const RunRow*> newest_finished;
   for (const RunRow& run : runs) {
-    if (!run.is_current) continue;
+    if (!run.is_compared()) continue;
     if (any.emplace(run.label, &run).second) labels.push_back(run.label);
     if (run.state == "finished") newest_finished[{run.label, run.seed}] = &run;
     if (!run.is_newest || run.state == "finished") continue;

@@ -188,7 +188,7 @@ Page page(const store::Store& store, const std::string& experiment) {
   page.store_uuid = store.uuid();
   std::map<std::string, std::vector<std::vector<store::MetricPoint>>> losses;
   for (const store::RunRow& run : store.runs(page.comparison.experiment)) {
-    if (!run.is_current) continue;
+    if (!run.is_compared()) continue;
     page.runs.push_back(store.run(run.uuid));
     if (run.is_newest && run.state == "finished") losses[run.label].push_back(store.series(run.uuid, "train/loss"));
   }

@@ -50,6 +50,48 @@ void check_variants(const std::string& experiment, const std::vector<Variant>& v
   }
 }
 
+Id find_or_add_experiment(Database& db, const Experiment& experiment) {
+  db.prepare(
+        "INSERT INTO experiments (uuid, name, config_text, primary_metric, created_ms) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (name) DO NOTHING")
+      .bind(make_uuid(), experiment.name, experiment.config_text, experiment.primary_metric, now_ms())
+      .run();
+  Statement find = db.prepare("SELECT experiment_id FROM experiments WHERE name = ?");
+  find.bind(experiment.name).step();
+  return find.integer(0);
+}
+
+/// Makes them current, in their order.
+std::vector<Id> put_variants(Database& db, Id experiment, const std::vector<Variant>& variants) {
+  Statement put = db.prepare(
+      "INSERT INTO variants (experiment_id, variant_key, label, method, method_plugins, config_json, position, "
+      "is_baseline, is_current, role, of_label) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) "
+      "ON CONFLICT (experiment_id, variant_key) DO UPDATE SET label = excluded.label, method = excluded.method, "
+      "method_plugins = excluded.method_plugins, config_json = excluded.config_json, position = excluded.position, "
+      "is_baseline = excluded.is_baseline, is_current = 1, role = excluded.role, of_label = excluded.of_label "
+      "RETURNING variant_id");
+  std::vector<Id> ids;
+  for (const Variant& variant : variants) {
+    put.bind(experiment, variant.key, variant.label, variant.method, to_json(Value(variant.method_plugins)),
+             to_json(Value(variant.config)), static_cast<int64_t>(ids.size()), variant.is_baseline, variant.role,
+             variant.of_label);
+    put.step();
+    const Id id = put.integer(0);
+    put.run();
+    ids.push_back(id);
+    db.prepare("DELETE FROM choices WHERE variant_id = ?").bind(id).run();
+    for (const Choice& choice : variant.choices) {
+      db.prepare(
+            "INSERT INTO choices (variant_id, option, chosen_by, value, tried, criterion, flag, n_tried, seconds) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+          .bind(id, choice.option, choice.chosen_by, to_json(choice.value), to_json(Value(choice.tried)),
+                choice.criterion, choice.flag, choice.n_tried, choice.seconds)
+          .run();
+    }
+  }
+  return ids;
+}
+
 }  // namespace
 
 Id Store::add_base_model(const BaseModel& model) {
@@ -76,35 +118,31 @@ std::vector<Id> Store::begin_invocation(const Experiment& experiment, const std:
   check_variants(experiment.name, variants);
   Database& db = impl_->db;
   Transaction transaction(db);
-  db.prepare(
-        "INSERT INTO experiments (uuid, name, config_text, primary_metric, created_ms) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET config_text = excluded.config_text, "
-        "primary_metric = excluded.primary_metric")
-      .bind(make_uuid(), experiment.name, experiment.config_text, experiment.primary_metric, now_ms())
+  const Id id = find_or_add_experiment(db, experiment);
+  db.prepare("UPDATE experiments SET config_text = ?, primary_metric = ? WHERE experiment_id = ?")
+      .bind(experiment.config_text, experiment.primary_metric, id)
       .run();
-  Statement find = db.prepare("SELECT experiment_id FROM experiments WHERE name = ?");
-  find.bind(experiment.name).step();
-  const Id id = find.integer(0);
   db.prepare("INSERT INTO invocations (experiment_id, at_ms, config_text, primary_metric) VALUES (?, ?, ?, ?)")
       .bind(id, now_ms(), experiment.config_text, experiment.primary_metric)
       .run();
-
   // Labels and the baseline mark may move between variants, so all are taken off before any is put on.
   db.prepare("UPDATE variants SET is_current = 0, is_baseline = 0 WHERE experiment_id = ?").bind(id).run();
-  Statement put = db.prepare(
-      "INSERT INTO variants (experiment_id, variant_key, label, method, method_plugins, config_json, position, "
-      "is_baseline, is_current) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) "
-      "ON CONFLICT (experiment_id, variant_key) DO UPDATE SET label = excluded.label, method = excluded.method, "
-      "method_plugins = excluded.method_plugins, config_json = excluded.config_json, position = excluded.position, "
-      "is_baseline = excluded.is_baseline, is_current = 1 RETURNING variant_id");
-  std::vector<Id> ids;
+  const std::vector<Id> ids = put_variants(db, id, variants);
+  transaction.commit();
+  return ids;
+}
+
+std::vector<Id> Store::add_variants(const Experiment& experiment, const std::vector<Variant>& variants) {
+  check_variants(experiment.name, variants);
+  Database& db = impl_->db;
+  Transaction transaction(db);
+  const Id id = find_or_add_experiment(db, experiment);
   for (const Variant& variant : variants) {
-    put.bind(id, variant.key, variant.label, variant.method, to_json(Value(variant.method_plugins)),
-             to_json(Value(variant.config)), static_cast<int64_t>(ids.size()), variant.is_baseline);
-    put.step();
-    ids.push_back(put.integer(0));
-    put.run();
+    db.prepare("UPDATE variants SET is_current = 0, is_baseline = 0 WHERE experiment_id = ? AND label = ?")
+        .bind(id, variant.label)
+        .run();
   }
+  const std::vector<Id> ids = put_variants(db, id, variants);
   transaction.commit();
   return ids;
 }

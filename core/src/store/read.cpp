@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kRunColumns =
     "run_uuid, experiment, label, method, seed, attempt, segment, state, adapter_sha256, base_sha256, "
     "trainable_parameters, total_parameters, train_seconds, peak_memory_bytes, is_current, is_baseline, is_newest, "
-    "error_kind, error_text, created_ms, started_ms, ended_ms";
+    "error_kind, error_text, created_ms, started_ms, ended_ms, role, of_label, examples_per_second, tokens_per_second";
 
 RunRow run_row(const Statement& s) {
   RunRow row;
@@ -39,6 +39,10 @@ RunRow run_row(const Statement& s) {
   row.created_ms = s.maybe_integer(19);
   row.started_ms = s.maybe_integer(20);
   row.ended_ms = s.maybe_integer(21);
+  row.role = s.text(22);
+  row.of_label = s.maybe_text(23);
+  row.examples_per_second = s.maybe_real(24);
+  row.tokens_per_second = s.maybe_real(25);
   return row;
 }
 
@@ -199,13 +203,14 @@ RunDetail Store::run(const std::string& prefix) const {
         {scores.text(0), scores.text(1), scores.real(2), scores.maybe_integer(3), scores.integer(4) != 0});
   }
   Statement costs = db.prepare(
-      "SELECT segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes FROM run_costs WHERE run_id = ? "
-      "ORDER BY segment, phase");
+      "SELECT segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes, energy_uj, energy_source, examples, "
+      "tokens FROM run_costs WHERE run_id = ? ORDER BY segment, phase");
   costs.bind(id);
   while (costs.step()) {
     detail.costs.push_back({costs.integer(0),
                             {costs.text(1), costs.maybe_integer(2), costs.maybe_integer(3), costs.maybe_integer(4),
-                             costs.maybe_integer(5)}});
+                             costs.maybe_integer(5), costs.maybe_integer(6), costs.maybe_text(7), costs.maybe_integer(8),
+                             costs.maybe_integer(9)}});
   }
   Statement artifacts = db.prepare(
       "SELECT name, kind, sha256, size_bytes FROM artifacts JOIN objects USING (sha256) WHERE run_id = ? "
@@ -260,6 +265,21 @@ std::vector<PairedRow> Store::paired(const std::string& experiment) const {
                     s.text(7), s.maybe_real(8)});
   }
   return rows;
+}
+
+std::map<std::string, std::vector<Choice>> Store::choices(const std::string& experiment) const {
+  Statement s = impl_->db.prepare(
+      "SELECT label, option, chosen_by, value, tried, criterion, flag, n_tried, seconds FROM v_choices "
+      "WHERE experiment = ? AND is_current = 1 ORDER BY label, option");
+  s.bind(experiment);
+  std::map<std::string, std::vector<Choice>> chosen;
+  while (s.step()) {
+    const Value tried = parse_json(s.text(4), "what a search tried");
+    const List* list = tried.get_if<List>();
+    chosen[s.text(0)].push_back({s.text(1), s.text(2), parse_json(s.text(3), "what a search chose"),
+                                 list ? *list : List(), s.text(5), s.maybe_text(6), s.integer(7), s.maybe_real(8)});
+  }
+  return chosen;
 }
 
 std::vector<Difference> Store::diff(const std::string& prefix_a, const std::string& prefix_b) const {

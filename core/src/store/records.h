@@ -50,6 +50,18 @@ struct Experiment {
   std::string primary_metric;
 };
 
+/// What a search chose for one option of a method.
+struct Choice {
+  std::string option;     ///< "train.learning_rate", "rank"
+  std::string chosen_by;  ///< "tune" or "match"
+  Value value;
+  List tried;
+  std::string criterion;            ///< what it was chosen by: "bleu on validation"
+  std::optional<std::string> flag;  ///< why the choice is to be doubted; absent: nothing known against it
+  int64_t n_tried = 0;              ///< runs of the search, of all options together
+  std::optional<double> seconds;    ///< that they trained, together
+};
+
 /// A method with its whole configuration, without the seed.
 struct Variant {
   std::string key;  ///< plan::variant_key
@@ -58,6 +70,9 @@ struct Variant {
   std::vector<std::string> method_plugins;
   Table config;
   bool is_baseline = false;
+  std::string role = "method";          ///< "method" | "trial" | "size" | "base", see schema.sql
+  std::optional<std::string> of_label;  ///< of a trial or size: the method that it is tried for
+  std::vector<Choice> choices;
 };
 
 /// What an attempt is made from.
@@ -91,10 +106,13 @@ struct Score {
   bool higher_is_better = false;
 };
 
-/// The price of one phase: "load", "train", "evaluate" or "total".
+/// The price of one phase: "load", "tokenize", "features", "train", "evaluate", "save" or "total".
 struct Cost {
   std::string phase;
   std::optional<int64_t> wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes;
+  std::optional<int64_t> energy_uj;          ///< microjoules
+  std::optional<std::string> energy_source;  ///< "rapl" or "nvml"; given where energy_uj is
+  std::optional<int64_t> examples, tokens;   ///< that went through the model
 };
 
 /// What a run ends with.
@@ -117,6 +135,12 @@ struct RunRow {
   bool is_newest = true;  ///< the newest attempt of its variant and seed
   std::string error_kind, error_text;
   std::optional<int64_t> created_ms, started_ms, ended_ms;  ///< milliseconds since 1970
+  std::string role = "method";
+  std::optional<std::string> of_label;
+  std::optional<double> examples_per_second, tokens_per_second;  ///< of training
+
+  /// Whether it is part of the comparison as the newest experiment file has it.
+  bool is_compared() const { return is_current && role == "method"; }
 };
 
 struct Artifact {

@@ -39,8 +39,9 @@ void copy_history(Database& db, Id from, Id to, int64_t step) {
       .bind(from, to, step)
       .run();
   db.prepare(
-        "INSERT INTO run_costs (run_id, segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes) "
-        "SELECT ?2, segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes FROM run_costs "
+        "INSERT INTO run_costs (run_id, segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes, energy_uj, "
+        "energy_source, examples, tokens) SELECT ?2, segment, phase, wall_ms, cpu_ms, peak_rss_bytes, "
+        "peak_device_bytes, energy_uj, energy_source, examples, tokens FROM run_costs "
         "WHERE run_id = ?1 AND segment IN (SELECT segment FROM metric_points WHERE run_id = ?2)")
       .bind(from, to)
       .run();
@@ -204,11 +205,15 @@ void Store::put_cost(const std::string& run, const Cost& cost) {
   Database& db = impl_->db;
   Transaction transaction(db);
   db.prepare(
-        "INSERT INTO run_costs (run_id, segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes) "
-        "SELECT run_id, segment, ?2, ?3, ?4, ?5, ?6 FROM runs WHERE run_id = ?1 "
+        "INSERT INTO run_costs (run_id, segment, phase, wall_ms, cpu_ms, peak_rss_bytes, peak_device_bytes, energy_uj, "
+        "energy_source, examples, tokens) "
+        "SELECT run_id, segment, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM runs WHERE run_id = ?1 "
         "ON CONFLICT DO UPDATE SET wall_ms = excluded.wall_ms, cpu_ms = excluded.cpu_ms, "
-        "peak_rss_bytes = excluded.peak_rss_bytes, peak_device_bytes = excluded.peak_device_bytes")
-      .bind(impl_->run_id(run), cost.phase, cost.wall_ms, cost.cpu_ms, cost.peak_rss_bytes, cost.peak_device_bytes)
+        "peak_rss_bytes = excluded.peak_rss_bytes, peak_device_bytes = excluded.peak_device_bytes, "
+        "energy_uj = excluded.energy_uj, energy_source = excluded.energy_source, examples = excluded.examples, "
+        "tokens = excluded.tokens")
+      .bind(impl_->run_id(run), cost.phase, cost.wall_ms, cost.cpu_ms, cost.peak_rss_bytes, cost.peak_device_bytes,
+            cost.energy_uj, cost.energy_source, cost.examples, cost.tokens)
       .run();
   transaction.commit();
 }

@@ -1,7 +1,7 @@
--- The experiment store, schema version 1 (PRAGMA user_version).
+-- The experiment store, schema version 2 (PRAGMA user_version).
 --
 -- An experiment has variants (a method with its whole configuration, without the seed); a variant has runs (one a seed
--- and attempt); a run has points, scores, costs and artifacts. Times are milliseconds since 1970 (`_ms` of a moment) or
+-- and attempt); a run has points, scores, costs and artifacts. What a search tried is kept as variants and runs too. Times are milliseconds since 1970 (`_ms` of a moment) or
 -- durations (`wall_ms`, `cpu_ms`); sizes are bytes; sha256 is 64 lower-case hex digits. NULL means: not known.
 -- No JSON function stands in here: connections trust the schema with nothing that SQLite does not call innocuous.
 
@@ -85,11 +85,31 @@ CREATE TABLE variants (
   position INTEGER NOT NULL,        -- place in the file, from 0
   is_baseline INTEGER NOT NULL CHECK (is_baseline IN (0, 1)),
   is_current INTEGER NOT NULL CHECK (is_current IN (0, 1)),  -- whether the newest file still has it
+  -- method: of the comparison; trial: one set of values that [tune] tries; size: one that `match` measures;
+  -- base: the base model untouched, for what it could do before.
+  role TEXT NOT NULL DEFAULT 'method' CHECK (role IN ('method', 'trial', 'size', 'base')),
+  of_label TEXT,                    -- of a trial or size: the method that it is tried for
+  CHECK ((of_label IS NOT NULL) = (role IN ('trial', 'size'))),
+  CHECK (role = 'method' OR is_baseline = 0),
   UNIQUE (experiment_id, variant_key),
   CHECK (is_baseline = 0 OR is_current = 1)
 ) STRICT;
 CREATE UNIQUE INDEX variants_one_label ON variants (experiment_id, label) WHERE is_current = 1;
 CREATE UNIQUE INDEX variants_one_baseline ON variants (experiment_id) WHERE is_baseline = 1;
+
+-- What a search chose for a method: one row an option.
+CREATE TABLE choices (
+  variant_id INTEGER NOT NULL REFERENCES variants (variant_id) ON DELETE CASCADE,
+  option TEXT NOT NULL,             -- "train.learning_rate", "rank"
+  chosen_by TEXT NOT NULL CHECK (chosen_by IN ('tune', 'match')),
+  value TEXT NOT NULL,              -- JSON
+  tried TEXT NOT NULL,              -- a JSON list, in ascending order where that means something
+  criterion TEXT NOT NULL,          -- what it was chosen by: "bleu on validation", "trainable parameters of lora"
+  flag TEXT,                        -- why the choice is to be doubted: "at the upper edge", "1.21 of the target"
+  n_tried INTEGER NOT NULL CHECK (n_tried >= 0),  -- runs of the search, of all options together
+  seconds REAL CHECK (seconds >= 0),              -- that they trained, together
+  PRIMARY KEY (variant_id, option)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE runs (
   run_id INTEGER PRIMARY KEY,
@@ -169,11 +189,16 @@ CREATE TABLE run_scores (
 CREATE TABLE run_costs (
   run_id INTEGER NOT NULL REFERENCES runs (run_id) ON DELETE CASCADE,
   segment INTEGER NOT NULL,
-  phase TEXT NOT NULL CHECK (phase IN ('load', 'train', 'evaluate', 'total')),
+  phase TEXT NOT NULL CHECK (phase IN ('load', 'tokenize', 'features', 'train', 'evaluate', 'save', 'total')),
   wall_ms INTEGER CHECK (wall_ms >= 0),
   cpu_ms INTEGER CHECK (cpu_ms >= 0),
   peak_rss_bytes INTEGER CHECK (peak_rss_bytes >= 0),
   peak_device_bytes INTEGER CHECK (peak_device_bytes >= 0),
+  energy_uj INTEGER CHECK (energy_uj >= 0),
+  energy_source TEXT CHECK (energy_source IN ('rapl', 'nvml')),
+  examples INTEGER CHECK (examples >= 0),  -- that went through the model in this phase
+  tokens INTEGER CHECK (tokens >= 0),      -- of them, padding not counted
+  CHECK ((energy_uj IS NULL) = (energy_source IS NULL)),
   PRIMARY KEY (run_id, segment, phase)
 ) STRICT, WITHOUT ROWID;
 
@@ -278,7 +303,12 @@ SELECT r.uuid AS run_uuid, e.name AS experiment, v.label AS label, v.method AS m
   r.attempt = (SELECT max(a.attempt) FROM runs a WHERE a.variant_id = r.variant_id AND a.seed = r.seed) AS is_newest,
   r.error_kind AS error_kind, r.error_text AS error_text,
   r.created_ms AS created_ms, r.started_ms AS started_ms, r.ended_ms AS ended_ms,
-  r.variant_id AS variant_id, v.position AS position, v.experiment_id AS experiment_id
+  r.variant_id AS variant_id, v.position AS position, v.experiment_id AS experiment_id,
+  v.role AS role, v.of_label AS of_label,
+  (SELECT sum(c.examples) * 1000.0 / nullif(sum(c.wall_ms), 0) FROM run_costs c
+    WHERE c.run_id = r.run_id AND c.phase = 'train' AND c.examples IS NOT NULL) AS examples_per_second,
+  (SELECT sum(c.tokens) * 1000.0 / nullif(sum(c.wall_ms), 0) FROM run_costs c
+    WHERE c.run_id = r.run_id AND c.phase = 'train' AND c.tokens IS NOT NULL) AS tokens_per_second
 FROM runs r JOIN variants v USING (variant_id) JOIN experiments e USING (experiment_id)
   LEFT JOIN base_models b USING (base_id);
 
@@ -287,15 +317,32 @@ CREATE VIEW v_score AS
 SELECT r.uuid AS run_uuid, e.name AS experiment, v.label AS label, r.seed AS seed, m.name AS metric,
   s.split AS split, s.value AS value, s.n_items AS n_items,
   m.higher_is_better AS higher_is_better, v.method AS method, v.is_baseline AS is_baseline,
-  v.is_current AS is_current, v.variant_id AS variant_id, v.experiment_id AS experiment_id
+  v.is_current AS is_current, v.variant_id AS variant_id, v.experiment_id AS experiment_id, v.role AS role,
+  v.of_label AS of_label
 FROM run_scores s JOIN runs r USING (run_id) JOIN variants v USING (variant_id)
   JOIN experiments e USING (experiment_id) JOIN metrics m USING (metric_id)
 WHERE r.state = 'finished' AND r.attempt = (SELECT max(a.attempt) FROM runs a
   WHERE a.variant_id = r.variant_id AND a.seed = r.seed AND a.state = 'finished');
 
+-- What searches tried, with what they went by; of a failed trial, value is NULL.
+CREATE VIEW v_trials AS
+SELECT e.name AS experiment, v.of_label AS label, v.label AS trial, v.role AS role, r.uuid AS run_uuid,
+  r.seed AS seed, r.state AS state, m.name AS metric, s.split AS split, s.value AS value, v.is_current AS is_current
+FROM runs r JOIN variants v USING (variant_id) JOIN experiments e USING (experiment_id)
+  LEFT JOIN run_scores s ON s.run_id = r.run_id
+  LEFT JOIN metrics m USING (metric_id)
+WHERE v.role IN ('trial', 'size')
+  AND r.attempt = (SELECT max(a.attempt) FROM runs a WHERE a.variant_id = r.variant_id AND a.seed = r.seed);
+
+CREATE VIEW v_choices AS
+SELECT e.name AS experiment, v.label AS label, c.option AS option, c.chosen_by AS chosen_by, c.value AS value,
+  c.tried AS tried, c.criterion AS criterion, c.flag AS flag, c.n_tried AS n_tried, c.seconds AS seconds,
+  v.is_current AS is_current
+FROM choices c JOIN variants v USING (variant_id) JOIN experiments e USING (experiment_id);
+
 -- Over seeds: mean, standard deviation (n - 1), Student's t interval of 95 %.
 CREATE VIEW v_compare AS
-WITH scores AS MATERIALIZED (SELECT * FROM v_score WHERE is_current = 1),
+WITH scores AS MATERIALIZED (SELECT * FROM v_score WHERE is_current = 1 AND role = 'method'),
 means AS (
   SELECT variant_id, metric, split, count(*) AS n, avg(value) AS mean FROM scores GROUP BY variant_id, metric, split),
 spreads AS (
@@ -312,7 +359,7 @@ FROM halves;
 
 -- A method minus the baseline on the split `test`, seed by seed.
 CREATE VIEW v_paired AS
-WITH scores AS MATERIALIZED (SELECT * FROM v_score WHERE is_current = 1 AND split = 'test'),
+WITH scores AS MATERIALIZED (SELECT * FROM v_score WHERE is_current = 1 AND role = 'method' AND split = 'test'),
 pairs AS MATERIALIZED (
   SELECT x.variant_id AS variant_id, x.metric AS metric, x.value - b.value AS difference
   FROM scores x JOIN scores b

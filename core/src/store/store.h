@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,7 +20,7 @@
 
 namespace peftlab::store {
 
-inline constexpr int64_t kSchemaVersion = 1;
+inline constexpr int64_t kSchemaVersion = 2;
 
 /// The store was written by another version of peftlab (exit code 6).
 class StoreVersionError : public StoreError {
@@ -64,6 +65,9 @@ class Store {
   /// known by its key: its label, place and baseline mark follow the file. Returns their ids, in order. Throws:
   /// ConfigError if two have one label or one key, or more than one is the baseline.
   std::vector<Id> begin_invocation(const Experiment& experiment, const std::vector<Variant>& variants);
+  /// Adds what a search tries to the experiment's variants before begin_invocation() is told them all. Those there
+  /// stay, but for one that has a label of these.
+  std::vector<Id> add_variants(const Experiment& experiment, const std::vector<Variant>& variants);
 
   // The life of a run: pending -> running -> finished | failed | interrupted | cancelled; interrupted -> running.
 
@@ -123,6 +127,8 @@ class Store {
   std::vector<MetricPoint> series(const std::string& run, const std::string& metric) const;
   std::vector<CompareRow> compare(const std::string& experiment) const;
   std::vector<PairedRow> paired(const std::string& experiment) const;
+  /// What was chosen for the experiment's current methods, by label.
+  std::map<std::string, std::vector<Choice>> choices(const std::string& experiment) const;
   std::vector<Difference> diff(const std::string& prefix_a, const std::string& prefix_b) const;
 
   // Care.

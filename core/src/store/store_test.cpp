@@ -67,11 +67,12 @@ TEST_F(StoreTest, RefusesWhatIsNoStore) {
 }
 
 TEST_F(StoreTest, RefusesOtherVersions) {
-  for (const int version : {0, 2}) {
+  for (const int64_t version : {int64_t{0}, kSchemaVersion + 1}) {
     ASSERT_EQ(behind(path(), "PRAGMA user_version = " + std::to_string(version)), "");
     EXPECT_THROW(Store::open(path(), Mode::read_write_create), StoreVersionError);
     EXPECT_THAT(message_of<StoreVersionError>([&] { Store::open(path(), Mode::read_only); }),
-                HasSubstr("schema version " + std::to_string(version) + ", this peftlab reads version 1"));
+                HasSubstr("schema version " + std::to_string(version) + ", this peftlab reads version " +
+                          std::to_string(kSchemaVersion)));
     EXPECT_THROW(query(path(), "SELECT 1"), StoreVersionError);
   }
 }
@@ -110,6 +111,45 @@ TEST_F(StoreTest, AnExperimentGoesOnUnderItsName) {
   store_.begin_invocation({"e", "", "loss"},
                           {{"key-new", "low-rank", "lora", {}, {}, false}, {"key-lora", "new", "lora", {}, {}, true}});
   EXPECT_EQ(store_.compare("e").at(0).label, "new");
+}
+
+TEST_F(StoreTest, KeepsWhatASearchTriedApartFromTheComparison) {
+  const Experiment experiment{"e", "# the file", "accuracy"};
+  const Variant trial{"key-slow", "lora [rate=0.1]", "lora", {"lora"}, {}, false, "trial", "lora"};
+  Variant method{"key-lora", "lora", "lora", {"lora"}, {}, true};
+  finish(store_.add_variants(experiment, {trial}).at(0), 0, {{"accuracy", "validation", 0.9, 10, true}});
+  EXPECT_TRUE(store_.compare("e").empty());
+  method.choices = {{"train.learning_rate", "tune", 0.1, {0.1, 0.2}, "accuracy on validation", "at the lower edge", 2, 4.0}};
+  const std::vector<Id> ids = store_.begin_invocation(experiment, {method, trial});
+  finish(ids.at(0), 0, 0.5);
+
+  ASSERT_EQ(store_.compare("e").size(), 1u);
+  EXPECT_EQ(store_.compare("e")[0].mean, 0.5);
+  const std::vector<RunRow> runs = store_.runs("e");
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_TRUE(runs[0].is_compared());
+  EXPECT_FALSE(runs[1].is_compared());
+  EXPECT_EQ(runs[1].role, "trial");
+  EXPECT_EQ(runs[1].of_label, "lora");
+  const Rows trials = query(path(), "SELECT label, trial, metric, split, value FROM v_trials");
+  EXPECT_THAT(trials.rows, ElementsAre(ElementsAre(Cell("lora"), Cell("lora [rate=0.1]"), Cell("accuracy"),
+                                                   Cell("validation"), Cell(0.9))));
+  const Choice choice = store_.choices("e").at("lora").at(0);
+  EXPECT_EQ(choice.option, "train.learning_rate");
+  EXPECT_EQ(choice.value, Value(0.1));
+  EXPECT_EQ(choice.tried, (List{0.1, 0.2}));
+  EXPECT_EQ(choice.flag, "at the lower edge");
+  EXPECT_EQ(choice.seconds, 4.0);
+  // Another search for the same label takes the place of the old one; a choice not made again is gone.
+  store_.add_variants(experiment, {{"key-slower", "lora [rate=0.1]", "lora", {"lora"}, {}, false, "trial", "lora"}});
+  EXPECT_EQ(query(path(), "SELECT is_current FROM variants WHERE variant_key = 'key-slow'").rows[0][0], Cell(int64_t{0}));
+  method.choices.clear();
+  store_.begin_invocation(experiment, {method});
+  EXPECT_TRUE(store_.choices("e").empty());
+  // A trial is of something, a method of nothing, and a trial is no baseline.
+  EXPECT_THROW(store_.add_variants(experiment, {{"k1", "t", "lora", {}, {}, false, "trial", {}}}), StoreError);
+  EXPECT_THROW(store_.add_variants(experiment, {{"k2", "m", "lora", {}, {}, false, "method", "lora"}}), StoreError);
+  EXPECT_THROW(store_.add_variants(experiment, {{"k3", "b", "lora", {}, {}, true, "trial", "lora"}}), StoreError);
 }
 
 TEST_F(StoreTest, RefusesMethodsThatCannotBeToldApart) {
