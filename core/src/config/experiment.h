@@ -73,12 +73,30 @@ struct TrainSection {
   bool operator==(const TrainSection&) const = default;
 };
 
+/// `[tune]`: the values that every method is tried with on validation data before its seeds are run.
+struct TuneSection {
+  std::map<std::string, List> values;  ///< [train] key -> what is tried, as written
+  std::optional<int64_t> trials;       ///< at most so many of the combinations; absent: all
+  std::optional<double> seconds;       ///< of training that a method's trials may take together; absent: no limit
+  int64_t seed = 0;                    ///< that trials are run with
+  Location where;
+};
+
+/// `match` and what stands beside it in `[experiment]`: sizes are chosen so that methods cost the same.
+struct MatchKeys {
+  std::string cost;        ///< "parameters" | "seconds" | "memory"; empty: sizes are what the file says
+  std::string to;          ///< label of the method whose cost the others are given
+  double tolerance = 0.1;  ///< relative
+  int64_t steps = 10;      ///< optimizer steps that a size is measured with
+};
+
 /// One `[[method]]` as written: label template, plugins, grid and overrides are expanded by plan/.
 struct MethodSection {
   std::string label;                 ///< may hold {option} placeholders
   std::vector<PluginTable> plugins;  ///< one; several with `use = [...]`
   std::map<std::string, List> grid;  ///< option (or "train.key") -> the values tried
   Table train;                       ///< [train] keys set for this method, checked
+  std::string size;                  ///< the integer option that `match` chooses; empty: this method stays as it is
   Location where;
 };
 
@@ -93,6 +111,8 @@ struct Experiment {
   ModelSection model;
   DataSection data;
   TrainSection train;
+  std::optional<TuneSection> tune;
+  MatchKeys match;
   std::vector<MethodSection> methods;
   std::vector<PluginTable> metrics;
 };

@@ -174,7 +174,7 @@ error: unknown key `seed` in [experiment]
   |
 5 | seed = [0, 1]
   | ^^^^ did you mean `seeds`?
-  = keys of [experiment]: name, baseline, primary, seeds
+  = keys of [experiment]: name, baseline, primary, seeds, match, match_to, match_tolerance, match_steps
 
 error: `dtype` must be "float32", "bfloat16" or "float16", found the string "fp16"
  --> compare.toml:8:9
@@ -220,14 +220,14 @@ error: unknown key `learning_rte` in [[method]] "lora-r8"
    |
 25 | learning_rte = 1e-3
    | ^^^^^^^^^^^^ did you mean `train.learning_rate`?
-   = keys of plugin `lora`: rank, alpha, dropout, targets; of every [[method]]: label, plugin, train, grid, use
+   = keys of plugin `lora`: rank, alpha, dropout, targets; of every [[method]]: label, plugin, train, grid, use, size
 
 error: `learning_rate` belongs to [train], not to [[method]] "lora-r8"
   --> compare.toml:26:1
    |
 26 | learning_rate = 1e-3
    | ^^^^^^^^^^^^^ write `train.learning_rate`
-   = keys of plugin `lora`: rank, alpha, dropout, targets; of every [[method]]: label, plugin, train, grid, use
+   = keys of plugin `lora`: rank, alpha, dropout, targets; of every [[method]]: label, plugin, train, grid, use, size
 
 10 errors; nothing was run)");
 }
@@ -280,10 +280,90 @@ TEST(ReadExperiment, ATerminalIsSafeFromTheSourceLine) {
   EXPECT_NE(text.find("1 | x = 1?[31m"), std::string::npos) << text;
 }
 
-TEST(ReadExperiment, WhatComesLaterIsRefusedByName) {
-  EXPECT_EQ(messages(minimal_file("[tune]\nlearning_rate = [1e-4]\n"
-                                  "[[method]]\nplugin = \"full\"\n")),
-            "[tune] comes later: this version of peftlab cannot search for the best values\n");
+/// minimal_file() with validation data, and `more` keys in [experiment].
+std::string searching_file(const std::string& more, const std::string& methods) {
+  std::string text = minimal_file(methods);
+  text.replace(text.find("name = \"x\"\n"), 11, "name = \"x\"\n" + more);
+  return text.replace(text.find("train = "), 8, "validation = \"v.csv\"\ntrain = ");
+}
+
+TEST(Tune, ListsWhatEveryMethodIsTriedWith) {
+  const Experiment e = parse(searching_file("seeds = [3, 4]\n",
+                                            "[tune]\nlearning_rate = [1e-4, 1e-3]\nbatch_size = [2, 4]\ntrials = 3\n"
+                                            "[[method]]\nplugin = \"full\"\n"));
+  ASSERT_TRUE(e.tune.has_value());
+  EXPECT_EQ(e.tune->values, (std::map<std::string, List>{{"learning_rate", {1e-4, 1e-3}}, {"batch_size", {2, 4}}}));
+  EXPECT_EQ(e.tune->trials, 3);
+  EXPECT_EQ(e.tune->seconds, std::nullopt);
+  EXPECT_EQ(e.tune->seed, 3);
+  EXPECT_FALSE(parse(minimal_file()).tune.has_value());
+}
+
+TEST(Tune, WhatIsWrongWithIt) {
+  const std::string full = "[[method]]\nplugin = \"full\"\n";
+  EXPECT_EQ(messages(minimal_file("[tune]\nlearning_rate = [1e-4]\n" + full)),
+            "[tune] chooses on validation data, and [data] has none\n");
+  const auto tuned = [&](const std::string& keys, const std::string& methods) {
+    return messages(searching_file("", "[tune]\n" + keys + methods));
+  };
+  EXPECT_EQ(tuned("", full), "[tune] lists no values to try\n");
+  EXPECT_EQ(tuned("learning_rate = 1e-4\n", full),
+            "[tune]'s `train.learning_rate` must be a list with at least one value\n");
+  EXPECT_EQ(tuned("learning_rate = [1e-4, 0.0]\n", full), "`learning_rate` must be greater than 0, found the real number 0.0\n");
+  EXPECT_EQ(tuned("learning_rate = [1e-4, 1e-4]\n", full), "[tune]'s `train.learning_rate` holds 1e-04 twice\n");
+  EXPECT_EQ(tuned("learning_rat = [1e-4]\n", full), "unknown key `learning_rat` in [train]\n");
+  EXPECT_EQ(tuned("threads = [1, 2]\n", full),
+            "`threads` is nothing to be tuned: it changes no result that is compared\n");
+  EXPECT_EQ(tuned("steps = [1, 2]\nepochs = [1, 2]\n", full),
+            "`steps` cannot be tried beside `epochs`: give one of them\n");
+  EXPECT_EQ(tuned("learning_rate = [1e-4]\ntrials = 0\nseconds = 0.0\nseed = -1\n", full),
+            "`trials` must be from 1 to 1000000000, found the integer 0\n"
+            "`seconds` must be greater than 0, found the real number 0.0\n"
+            "`seed` must be at least 0, found the integer -1\n");
+  EXPECT_EQ(tuned("learning_rate = [1e-4]\n", full + "train.learning_rate = 1e-3\n"),
+            "[tune] chooses `learning_rate` for every method, and [[method]] 1 says it too\n");
+  EXPECT_EQ(tuned("learning_rate = [1e-4]\n", full + "label = \"f{learning_rate}\"\n"),
+            "the label of [[method]] 1 asks for {learning_rate}, which [tune] chooses later\n");
+  EXPECT_EQ(tuned("steps = [1, 2]\n", full + "train.epochs = 1\n"),
+            "[tune] chooses `steps` for every method, and [[method]] 1 says it too\n");
+}
+
+TEST(Match, NamesACostAndTheOptionsThatAreSizes) {
+  const std::string methods = "[[method]]\nplugin = \"full\"\n[[method]]\nplugin = \"lora\"\nsize = \"rank\"\n";
+  const Experiment e =
+      parse(searching_file("match = \"parameters\"\nbaseline = \"full\"\nmatch_tolerance = 0.2\n", methods));
+  EXPECT_EQ(e.match.cost, "parameters");
+  EXPECT_EQ(e.match.to, "full");
+  EXPECT_EQ(e.match.tolerance, 0.2);
+  EXPECT_EQ(e.match.steps, 10);
+  EXPECT_EQ(e.methods[0].size, "");
+  EXPECT_EQ(e.methods[1].size, "rank");
+  EXPECT_TRUE(e.methods[1].plugins[0].options.empty()) << "`size` is no option of the plugin";
+}
+
+TEST(Match, WhatIsWrongWithIt) {
+  const auto lora = [](const std::string& keys) { return "[[method]]\nplugin = \"lora\"\n" + keys; };
+  const auto matched = [&](const std::string& keys, const std::string& methods) {
+    return messages(searching_file(keys, methods));
+  };
+  const std::string ok = "match = \"parameters\"\nmatch_to = \"lora\"\n";
+  EXPECT_EQ(matched("match = \"size\"\nmatch_to = \"lora\"\n", lora("")),
+            "`match` must be \"parameters\", \"seconds\" or \"memory\", found the string \"size\"\n");
+  EXPECT_EQ(matched("match = \"seconds\"\n", lora("")), "`match` needs a method to match to\n");
+  EXPECT_EQ(matched("match = \"seconds\"\nmatch_to = \"lor\"\n", lora("")),
+            "`match_to` = \"lor\" is no method's label\n");
+  EXPECT_EQ(matched("match_tolerance = 0.5\n", lora("")), "`match_tolerance` means nothing without `match`\n");
+  EXPECT_EQ(matched("", lora("size = \"rank\"\n")),
+            "`size` names what `match` chooses, and [experiment] has no `match`\n");
+  EXPECT_EQ(matched(ok, lora("size = \"alpha\"\n")), "`size` = \"alpha\" is no integer option of plugin `lora`\n");
+  EXPECT_EQ(matched(ok, lora("size = \"rank\"\nlabel = \"lora\"\ngrid = { rank = [1] }\n")),
+            "`match` chooses `rank`, and the grid says it too\n");
+  EXPECT_EQ(matched("match = \"memory\"\nmatch_to = \"r8\"\n", lora("size = \"rank\"\nlabel = \"r{rank}\"\n")),
+            "the label asks for {rank}, which `match` chooses later\n");
+  EXPECT_EQ(
+      matched(ok, lora("") + "[[method]]\nlabel = \"both\"\nsize = \"rank\"\nuse = [{ plugin = \"lora\" }, { plugin = "
+                             "\"prefix\", tokens = 2 }]\n"),
+      "`size` can be given for one plugin, not for several on one model\n");
 }
 
 TEST(ReadExperiment, KnowsTheOptimizersByName) {

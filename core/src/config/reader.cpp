@@ -152,6 +152,7 @@ void Reader::read(Experiment& experiment) {
     check_plugin(*data, "dataset", experiment.data.dataset, keys.data, "[data]");
   }
 
+  read_tune(experiment);
   for (size_t i = 0; i < methods.size(); ++i) {
     const auto label = methods[i]->entries.find("label");
     const auto* text = label == methods[i]->entries.end() ? nullptr : label->second.scalar.get_if<std::string>();
@@ -165,6 +166,7 @@ void Reader::read(Experiment& experiment) {
   read_metrics(experiment);
   check_labels(experiment);
   check_primary(experiment);
+  check_search(experiment);
 }
 
 const Node* Reader::section(const std::string& name, bool required) {
@@ -210,10 +212,6 @@ void Reader::read_root_keys() {
     if (!contains(known, key)) {
       add_unknown(entry.key, key, "the file", known, keys_note("the file", known));
     }
-  }
-  if (const auto tune = root_.entries.find("tune"); tune != root_.entries.end()) {
-    add(tune->second.key, "[tune] comes later: this version of peftlab cannot search for the best values", "",
-        "set `learning_rate` in [train], or `train.learning_rate` in a [[method]]");
   }
 }
 

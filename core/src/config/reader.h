@@ -31,14 +31,20 @@ class Reader {
 
   void read_root_keys();
   void read_metrics(Experiment& experiment);
+  void read_tune(Experiment& experiment);  // reader_search.cpp
   void check_primary(const Experiment& experiment);
 
   // Of one [[method]], in reader_method.cpp. `title` names it in messages.
   void read_method(const Node& node, const std::string& title, const TrainSection& base, MethodSection& method);
   void read_train_keys(const Node& node, const std::string& title, const TrainSection& base, Table& keys);
-  void read_grid(const Node& grid, const TrainSection& base, MethodSection& method);
+  /// `whose` is who lists the values: "the grid's", "[tune]'s".
+  void read_grid(const Node& grid, const TrainSection& base, const std::string& whose, MethodSection& method);
   void check_options(const Node& node, const std::string& title, const MethodSection& method);
   void check_labels(const Experiment& experiment);
+
+  // What searches choose, in reader_search.cpp: nothing else may say it.
+  void check_search(const Experiment& experiment);
+  void check_size(const Experiment& experiment, const MethodSection& method, const Node& node);
 
   // Of several plugins in one [[method]], in reader_use.cpp. `method_keys`: what may stand beside `use`.
   void read_use(const Node& node, const std::string& title, const std::vector<std::string>& method_keys,

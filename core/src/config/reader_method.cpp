@@ -15,7 +15,7 @@
 namespace peftlab::config {
 namespace {
 
-const std::vector<std::string> kMethodKeys = {"label", "plugin", "train", "grid", "use"};
+const std::vector<std::string> kMethodKeys = {"label", "plugin", "train", "grid", "use", "size"};
 
 const Node* child(const Node& node, const std::string& name) {
   const auto entry = node.entries.find(name);
@@ -36,14 +36,14 @@ const Node* grid_values(const Node& grid, const std::string& key) {
 void Reader::read_method(const Node& node, const std::string& title, const TrainSection& base, MethodSection& method) {
   method.where = node.where;
   Table own;
-  for (const char* key : {"label", "plugin"}) {
+  for (const char* key : {"label", "plugin", "size"}) {
     if (const Node* entry = child(node, key); entry != nullptr) {
       own.emplace(key, to_value(*entry));
     }
   }
   Params params(own);
   std::string plugin;
-  config::read_method(params, method.label, plugin);
+  config::read_method(params, method, plugin);
   add(params.problems(), node, title, kMethodKeys);
 
   if (child(node, "use") != nullptr) {
@@ -57,7 +57,7 @@ void Reader::read_method(const Node& node, const std::string& title, const Train
     read_train_keys(*train, title, base, method.train);
   }
   if (const Node* grid = child(node, "grid"); grid != nullptr) {
-    read_grid(*grid, base, method);
+    read_grid(*grid, base, "the grid's", method);
   }
   check_options(node, title, method);
 }
@@ -83,21 +83,21 @@ void Reader::read_train_keys(const Node& node, const std::string& title, const T
   add(here, node, "[train]", names);
 }
 
-void Reader::read_grid(const Node& grid, const TrainSection& base, MethodSection& method) {
+void Reader::read_grid(const Node& grid, const TrainSection& base, const std::string& whose, MethodSection& method) {
   if (!grid.is_table()) {
     add(grid.key, "`grid` must be a table of lists", "write grid = { rank = [4, 8] }");
     return;
   }
   const auto read_key = [&](const std::string& key, const Node& values) {
     if (!values.is_list() || values.items.empty()) {
-      add(values.where, fmt::format("the grid's `{}` must be a list with at least one value", key));
+      add(values.where, fmt::format("{} `{}` must be a list with at least one value", whose, key));
       return;
     }
     const List list = *to_value(values).get_if<List>();
     std::set<std::string> seen;
     for (size_t i = 0; i < list.size(); ++i) {
       if (!seen.insert(to_json(list[i])).second) {
-        add(values.items[i].where, fmt::format("the grid's `{}` holds {} twice", key, to_json(list[i])));
+        add(values.items[i].where, fmt::format("{} `{}` holds {} twice", whose, key, to_json(list[i])));
       }
       if (key.starts_with("train.")) {
         Node one;

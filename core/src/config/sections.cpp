@@ -80,6 +80,25 @@ void read_experiment_section(Params& p, Experiment& experiment) {
   p.check(!distinct.empty(), "seeds", "must hold at least one seed");
   p.check(distinct.empty() || *distinct.begin() >= 0, "seeds", "must hold integers >= 0");
   p.check(distinct.size() == experiment.seeds.size(), "seeds", "must not hold a seed twice");
+
+  MatchKeys& match = experiment.match;
+  match.cost = p.get("match", "", "what methods shall cost the same of: \"parameters\", \"seconds\" or \"memory\"");
+  p.check(!p.given("match") || match.cost == "parameters" || match.cost == "seconds" || match.cost == "memory", "match",
+          "must be \"parameters\", \"seconds\" or \"memory\"");
+  match.to = p.get("match_to", experiment.baseline, "label of the method whose cost the others are given");
+  match.tolerance = real(p, "match_tolerance", match.tolerance, 0, 1, "how far off, relatively, is near enough");
+  match.steps = count(p, "match_steps", match.steps, 1, "optimizer steps that a size is measured with");
+  for (const char* key : {"match_to", "match_tolerance", "match_steps"}) {
+    p.check(!p.given(key) || !match.cost.empty(), key, "means nothing without `match`");
+  }
+}
+
+void read_tune(Params& p, TuneSection& tune) {
+  tune.trials = optional_count(p, "trials", "at most so many combinations, the same for every method. Default: all");
+  tune.seconds = p.get_optional<double>("seconds", "of training that the trials of a method may take together");
+  p.check(!tune.seconds || *tune.seconds > 0, "seconds", "must be greater than 0");
+  tune.seed = p.get<int64_t>("seed", tune.seed, "trials run with it. Default: the first of `seeds`");
+  p.check(tune.seed >= 0, "seed", "must be at least 0");
 }
 
 void read_model(Params& p, ModelSection& model, const std::filesystem::path& folder) {
@@ -156,11 +175,12 @@ TrainSection merged(const TrainSection& base, const Table& overrides) {
   return train;
 }
 
-void read_method(Params& p, std::string& label, std::string& plugin) {
+void read_method(Params& p, MethodSection& method, std::string& plugin) {
   plugin = p.get("plugin", "", "method plugin, such as lora");
-  label = p.get("label", plugin, "what the method is called; {option} is replaced by the option's value");
-  p.check(!p.given("label") || is_name(label), "label", "must be a name on one line");
+  method.label = p.get("label", plugin, "what the method is called; {option} is replaced by the option's value");
+  p.check(!p.given("label") || is_name(method.label), "label", "must be a name on one line");
   p.check(!p.given("plugin") || is_name(plugin), "plugin", "must be the name of a plugin");
+  method.size = p.get("size", "", "the integer option that `match` chooses");
   p.ignore({"train", "grid", "use"});
 }
 

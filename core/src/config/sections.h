@@ -17,6 +17,9 @@ void read_root(Params& params);
 /// `[experiment]`
 void read_experiment_section(Params& params, Experiment& experiment);
 
+/// `[tune]`, all but the keys of [train] that it lists values for.
+void read_tune(Params& params, TuneSection& tune);
+
 /// `[model]`; paths are taken from `folder`.
 void read_model(Params& params, ModelSection& model, const std::filesystem::path& folder);
 
@@ -30,7 +33,7 @@ TrainSection read_train(Params& params, TrainSection base);
 TrainSection merged(const TrainSection& base, const Table& overrides);
 
 /// `[[method]]`, all but the options of its plugin and those keys that hold tables (`train`, `grid`, `use`).
-void read_method(Params& params, std::string& label, std::string& plugin);
+void read_method(Params& params, MethodSection& method, std::string& plugin);
 
 /// `[[metric]]`, all but the options of its plugin.
 void read_metric(Params& params, std::string& plugin);

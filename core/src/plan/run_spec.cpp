@@ -91,6 +91,10 @@ Table to_table(const RunSpec& s) {
                  {"metrics", to_value(s.metrics)},
                  {"primary", s.primary},
                  {"seed", s.seed}};
+  if (s.role != "method") {
+    table["role"] = s.role;
+    table["of_label"] = s.of_label;
+  }
   if (!s.model_labels.empty()) {
     table["model_labels"] = s.model_labels;
   }
@@ -108,6 +112,11 @@ RunSpec from_table(const Table& table) {
   record.read("label", s.label);
   record.read("is_baseline", s.is_baseline);
   record.read("methods", s.methods);
+  std::optional<std::string> role, of_label;
+  record.read("role", role);
+  record.read("of_label", of_label);
+  s.role = role.value_or("method");
+  s.of_label = of_label.value_or("");
   record.read("model_path", s.model_path);
   record.read("model_init", s.model_init);
   record.read("model_dtype", s.model_dtype);
@@ -143,7 +152,7 @@ RunSpec from_table(const Table& table) {
 
 std::string variant_key(const RunSpec& spec, const Checksums& checksums) {
   Table outcome = to_table(spec);
-  for (const char* key : {"experiment", "label", "is_baseline", "primary", "seed", "model_path", "train_data",
+  for (const char* key : {"experiment", "label", "of_label", "is_baseline", "primary", "seed", "model_path", "train_data",
                           "validation_data", "test_data", "retention_data"}) {
     outcome.erase(key);
   }

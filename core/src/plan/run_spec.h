@@ -28,6 +28,8 @@ struct RunSpec {
   std::string label;
   bool is_baseline = false;
   std::vector<PluginUse> methods;  ///< in the order they are attached
+  std::string role = "method";     ///< "method" | "trial" | "size" | "base": what the run is for, see store/schema.sql
+  std::string of_label;            ///< of a trial or size: the method that it is tried for
 
   std::string model_path;
   std::string model_init;   ///< "pretrained" | "random"
@@ -54,7 +56,7 @@ RunSpec from_table(const Table& table);
 /// What the outcome depends on besides the spec's own text: name -> sha256, such as "base", "train", "plugin lora".
 using Checksums = std::map<std::string, std::string>;
 
-/// The spec without its seed, and without what cannot change the outcome (experiment name, label, primary metric, the
+/// The spec without its seed, and without what cannot change the outcome (experiment name, labels, primary metric, the
 /// paths, whose contents the checksums name): sha256 of its canonical text with the checksums. Two runs of one key and
 /// one seed are the same run.
 std::string variant_key(const RunSpec& spec, const Checksums& checksums);
