@@ -309,7 +309,8 @@ TEST(Tune, WhatIsWrongWithIt) {
   EXPECT_EQ(tuned("", full), "[tune] lists no values to try\n");
   EXPECT_EQ(tuned("learning_rate = 1e-4\n", full),
             "[tune]'s `train.learning_rate` must be a list with at least one value\n");
-  EXPECT_EQ(tuned("learning_rate = [1e-4, 0.0]\n", full), "`learning_rate` must be greater than 0, found the real number 0.0\n");
+  EXPECT_EQ(tuned("learning_rate = [1e-4, 0.0]\n", full),
+            "`learning_rate` must be greater than 0, found the real number 0.0\n");
   EXPECT_EQ(tuned("learning_rate = [1e-4, 1e-4]\n", full), "[tune]'s `train.learning_rate` holds 1e-04 twice\n");
   EXPECT_EQ(tuned("learning_rat = [1e-4]\n", full), "unknown key `learning_rat` in [train]\n");
   EXPECT_EQ(tuned("threads = [1, 2]\n", full),

@@ -68,6 +68,23 @@ std::vector<RunSpec> expand(const config::Experiment& experiment) {
   return runs;
 }
 
+std::map<std::string, SizeOption> size_options(const config::Experiment& experiment) {
+  std::map<std::string, SizeOption> sizes;
+  for (const config::MethodSection& method : experiment.methods) {
+    if (method.size.empty()) continue;
+    for (const config::Variant& variant : config::variants(method, experiment.train)) {
+      SizeOption size{method.size, 8};
+      for (const Table* table : {&variant.plugins.front().defaults, &variant.plugins.front().options}) {
+        const auto entry = table->find(method.size);
+        const auto* given = entry == table->end() ? nullptr : entry->second.get_if<int64_t>();
+        if (given) size.first = *given;
+      }
+      sizes[variant.label] = size;
+    }
+  }
+  return sizes;
+}
+
 std::vector<RunSpec> filter(const std::vector<RunSpec>& runs, const std::string& only,
                             const std::vector<int64_t>& seeds) {
   std::vector<std::string> labels;

@@ -5,6 +5,7 @@
 
 #include "plan/run_spec.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,15 @@ namespace peftlab::plan {
 /// one running fastest), and for each of them every seed. `model_path` is empty where the model is to be made by
 /// `pretrain` first. Throws: ConfigError where a label cannot be filled; a file that was read without errors has none.
 std::vector<RunSpec> expand(const config::Experiment& experiment);
+
+/// The option that `match` chooses for a method, and where its search begins: the value given, else the default.
+struct SizeOption {
+  std::string option;
+  int64_t first = 1;
+};
+
+/// By label; methods that stay as they are have none.
+std::map<std::string, SizeOption> size_options(const config::Experiment& experiment);
 
 /// The runs whose label matches the shell pattern `only` (empty: all) and whose seed is in `seeds` (empty: all).
 /// Throws: ConfigError if nothing matches, or a seed is none of the plan's.

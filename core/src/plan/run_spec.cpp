@@ -152,8 +152,8 @@ RunSpec from_table(const Table& table) {
 
 std::string variant_key(const RunSpec& spec, const Checksums& checksums) {
   Table outcome = to_table(spec);
-  for (const char* key : {"experiment", "label", "of_label", "is_baseline", "primary", "seed", "model_path", "train_data",
-                          "validation_data", "test_data", "retention_data"}) {
+  for (const char* key : {"experiment", "label", "of_label", "is_baseline", "primary", "seed", "model_path",
+                          "train_data", "validation_data", "test_data", "retention_data"}) {
     outcome.erase(key);
   }
   Table sums;

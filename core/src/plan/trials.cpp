@@ -62,14 +62,19 @@ RunSpec trial_of(const RunSpec& method, const Table& values, int64_t seed) {
   return trial;
 }
 
+namespace {
+
+bool is_better(const TrialOutcome& a, const TrialOutcome& b, bool higher_is_better) {
+  if (*a.score != *b.score) return higher_is_better ? *a.score > *b.score : *a.score < *b.score;
+  return a.loss && b.loss && *a.loss < *b.loss;
+}
+
+}  // namespace
+
 std::optional<size_t> best_trial(const std::vector<TrialOutcome>& trials, bool higher_is_better) {
   std::optional<size_t> best;
   for (size_t i = 0; i < trials.size(); ++i) {
-    if (!trials[i].score) continue;
-    if (!best ||
-        (higher_is_better ? *trials[i].score > *trials[*best].score : *trials[i].score < *trials[*best].score)) {
-      best = i;
-    }
+    if (trials[i].score && (!best || is_better(trials[i], trials[*best], higher_is_better))) best = i;
   }
   return best;
 }

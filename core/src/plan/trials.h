@@ -28,9 +28,10 @@ RunSpec trial_of(const RunSpec& method, const Table& values, int64_t seed);
 struct TrialOutcome {
   Table values;
   std::optional<double> score;
+  std::optional<double> loss = {};  ///< on validation data
 };
 
-/// The best trial, the first of equals; nullopt if none has a score.
+/// The best trial by score; of equals the one with the least loss, then the first. nullopt if none has a score.
 std::optional<size_t> best_trial(const std::vector<TrialOutcome>& trials, bool higher_is_better);
 
 /// "at the lower edge" or "at the upper edge", where `value` is the least or greatest of two or more numbers tried: the

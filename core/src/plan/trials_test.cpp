@@ -83,6 +83,7 @@ TEST(Trials, TheBestIsTheFirstOfEquals) {
   EXPECT_EQ(best_trial(trials, true), 2u);
   EXPECT_EQ(best_trial(trials, false), 4u);
   EXPECT_EQ(best_trial({{{}, std::nullopt}}, true), std::nullopt);
+  EXPECT_EQ(best_trial({{{}, 0.5, 3.0}, {{}, 0.5, 2.0}, {{}, 0.4, 1.0}, {{}, 0.5, 2.0}}, true), 1u);
 }
 
 TEST(Trials, AnEdgeIsTheLeastOrGreatestNumber) {

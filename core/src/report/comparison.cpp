@@ -40,22 +40,54 @@ void add_costs(const std::vector<const RunRow*>& runs, MethodResult& result) {
   result.train_seconds_max = *std::max_element(seconds.begin(), seconds.end());
 }
 
-/// The change of every metric on `retention` against the method "none".
-void add_retention(const std::vector<CompareRow>& rows, Comparison& comparison) {
-  std::map<std::string, double> untouched;
-  for (const CompareRow& row : rows) {
-    if (row.split == "retention" && row.method == "none") untouched[row.metric] = row.mean;
-  }
+/// What the base could do before, and each method after: of the primary metric and the loss. Before is what the run of
+/// the untouched base says, or the method "none".
+void add_retention(const std::vector<CompareRow>& base, const std::vector<CompareRow>& rows, Comparison& comparison) {
+  const auto counts = [&](const CompareRow& row) {
+    return row.split == "retention" && (row.metric == "loss" || row.metric == comparison.primary);
+  };
   std::map<std::string, bool> known;
+  for (const auto* source : {&rows, &base}) {
+    for (const CompareRow& row : *source) {
+      if (!counts(row) || (source == &rows && row.method != "none")) continue;
+      comparison.retention_before[row.metric] = row.mean;
+      known[row.metric] = row.higher_is_better;
+    }
+  }
   for (const CompareRow& row : rows) {
-    if (row.split != "retention" || !untouched.contains(row.metric)) continue;
-    if (row.metric != "loss" && row.metric != comparison.primary) continue;
-    known[row.metric] = row.higher_is_better;
+    if (!counts(row) || !known.contains(row.metric)) continue;
     for (MethodResult& method : comparison.methods) {
-      if (method.label == row.label) method.retention_change[row.metric] = row.mean - untouched[row.metric];
+      if (method.label == row.label) method.retention[row.metric] = row.mean;
     }
   }
   for (const auto& [metric, higher] : known) comparison.retention.push_back({metric, higher});
+}
+
+/// Methods that share fewer than two seeds with the baseline, but have two each: Welch's test over all of them.
+void add_unpaired(const std::string& metric, std::vector<MethodResult>& methods) {
+  const auto result_of = [&](MethodResult& method) {
+    const auto found = method.metrics.find(metric);
+    return found == method.metrics.end() ? nullptr : &found->second;
+  };
+  const auto baseline =
+      std::find_if(methods.begin(), methods.end(), [](const MethodResult& method) { return method.is_baseline; });
+  const MetricResult* other = baseline == methods.end() ? nullptr : result_of(*baseline);
+  if (!other || !other->test.sd) return;
+  for (MethodResult& method : methods) {
+    MetricResult* result = result_of(method);
+    if (!result || !result->against || result->against->n >= 2 || !result->test.sd) continue;
+    const auto found = statistics::welch({result->test.n, result->test.mean, *result->test.sd},
+                                         {other->test.n, other->test.mean, *other->test.sd});
+    result->is_paired = false;
+    result->p = found.p;
+    result->against->mean_difference = found.difference;
+    result->against->ci95_low = found.ci95_low;
+    result->against->ci95_high = found.ci95_high;
+    const bool is_up = found.difference > 0;
+    result->against->verdict = found.ci95_low <= 0 && found.ci95_high >= 0 ? "no clear difference"
+                               : is_up == result->test.higher_is_better    ? "better"
+                                                                           : "worse";
+  }
 }
 
 /// What the differences in one metric say together: the more methods are tried, the likelier one of them looks better by
@@ -68,9 +100,11 @@ void add_verdicts(const std::string& metric, std::vector<MethodResult>& methods)
     if (found == method.metrics.end() || !found->second.against) continue;
     MetricResult& result = found->second;
     result.verdict = result.against->verdict;
-    if (!result.against->mean_difference || !result.against->sd_difference) continue;
-    result.p =
-        statistics::p_of_mean(*result.against->mean_difference, *result.against->sd_difference, result.against->n);
+    if (result.is_paired) {
+      if (!result.against->mean_difference || !result.against->sd_difference) continue;
+      result.p =
+          statistics::p_of_mean(*result.against->mean_difference, *result.against->sd_difference, result.against->n);
+    }
     tried.push_back(&result);
     p.push_back(*result.p);
   }
@@ -173,8 +207,16 @@ Comparison comparison(const store::Store& store, const std::string& experiment) 
   for (const auto& [name, higher] : metrics) {
     if (name != result.primary) result.metrics.push_back({name, higher});
   }
-  for (const MetricInfo& metric : result.metrics) add_verdicts(metric.name, result.methods);
-  add_retention(scores, result);
+  for (const MetricInfo& metric : result.metrics) {
+    add_unpaired(metric.name, result.methods);
+    add_verdicts(metric.name, result.methods);
+  }
+  add_retention(store.base_scores(result.experiment), scores, result);
+  for (const auto& [label, choices] : store.choices(result.experiment)) {
+    for (MethodResult& method : result.methods) {
+      if (method.label == label) method.choices = choices;
+    }
+  }
   rank(result);
   add_fronts(result);
   return result;

@@ -18,7 +18,8 @@ namespace peftlab::report {
 struct MetricResult {
   store::CompareRow test;
   std::optional<store::PairedRow> against;  ///< absent for the baseline, and without one
-  /// Of the paired t-test over seeds, alone and after Holm's correction over the methods of the table; absent below two.
+  bool is_paired = true;  ///< false: too few seeds in common, so that `against` holds Welch's test over all of both
+  /// Of the t-test over seeds, alone and after Holm's correction over the methods of the table; absent below two.
   std::optional<double> p, p_holm;
   std::string verdict;  ///< that of `against`, but "no clear difference" where p_holm is not below 0.05; empty without
 };
@@ -32,7 +33,8 @@ struct MethodResult {
   std::optional<int64_t> trainable_parameters, total_parameters;
   std::optional<double> train_seconds, train_seconds_min, train_seconds_max;  ///< median over seeds; least; greatest
   std::optional<int64_t> peak_memory_bytes;                                   ///< of training, the greatest over seeds
-  std::map<std::string, double> retention_change;  ///< by metric: mean on `retention` minus that of method "none"
+  std::map<std::string, double> retention;  ///< by metric: mean on `retention`, after training
+  std::vector<store::Choice> choices;       ///< what searches chose for it
 };
 
 struct MetricInfo {
@@ -50,9 +52,10 @@ struct Front {
 };
 
 struct Comparison {
-  std::string experiment, primary, baseline;  ///< baseline: a label; empty: none
-  std::vector<MetricInfo> metrics;            ///< on test, the primary one first, then by name
-  std::vector<MetricInfo> retention;          ///< those whose change is known
+  std::string experiment, primary, baseline;       ///< baseline: a label; empty: none
+  std::vector<MetricInfo> metrics;                 ///< on test, the primary one first, then by name
+  std::vector<MetricInfo> retention;               ///< those that were measured before and after
+  std::map<std::string, double> retention_before;  ///< of those, the untouched base's
   std::vector<MethodResult> methods;      ///< best first by the primary metric; without one last, in the file's order
   std::vector<Front> fronts;              ///< of the costs that two methods or more have
   std::vector<store::RunRow> failed;      ///< whose newest attempt failed

@@ -66,12 +66,12 @@ TEST_F(Report, TerminalTable) {
       R"(e: bleu on test, higher is better; mean ± 95 % interval over seeds; differences to full, paired by seed; p after Holm over the methods
 
 method  seeds          bleu     difference       p  verdict            loss        trainable  training   memory  retention loss
-lora        3  34.00 ± 2.37   +3.00 ± 0.25  <0.001  better    0.500 ± 0.248   3,500 (2.83 %)      18 s  1.23 GB         +0.1000
-full        3  31.00 ± 2.48              -       -  baseline  0.600 ± 0.248  120,000 (100 %)      61 s  1.23 GB         +0.5000
-none        3   5.00 ± 0.00  -26.00 ± 2.48  <0.001  worse     2.000 ± 0.000          0 (0 %)         -        -         +0.0000
+lora        3  34.00 ± 2.37   +3.00 ± 0.25  <0.001  better    0.500 ± 0.248   3,500 (2.83 %)      18 s  1.23 GB  1.100 (+0.100)
+full        3  31.00 ± 2.48              -       -  baseline  0.600 ± 0.248  120,000 (100 %)      61 s  1.23 GB  1.500 (+0.500)
+none        3   5.00 ± 0.00  -26.00 ± 2.48  <0.001  worse     2.000 ± 0.000          0 (0 %)         -        -  1.000 (+0.000)
 <b>&        0             -              -       -  -                     -                -         -        -               -
 
-retention: change against the untouched base (none) on what it could do before
+retention loss: on what the base could do before, when it had 1.000; the change in brackets
 unbeaten in mean bleu and training: lora
 unbeaten in mean bleu and memory: lora
 unbeaten in mean bleu and trainable: lora, none
@@ -89,7 +89,8 @@ TEST_F(Report, Struct) {
   EXPECT_EQ(c.methods[0].train_seconds, 18.0);
   EXPECT_EQ(c.methods[0].train_seconds_max, 27.0);
   EXPECT_EQ(c.methods[0].peak_memory_bytes, 1'234'000'002);
-  EXPECT_NEAR(c.methods[0].retention_change.at("loss"), 0.1, 1e-12);
+  EXPECT_NEAR(c.methods[0].retention.at("loss"), 1.1, 1e-12);
+  EXPECT_EQ(c.retention_before, (std::map<std::string, double>{{"loss", 1.0}}));
   EXPECT_EQ(c.methods[2].train_seconds, std::nullopt);
   EXPECT_THROW(comparison(store_, "other"), ConfigError);
 }
@@ -131,6 +132,59 @@ TEST_F(Report, WithoutNoneThereIsNoRetention) {
   begin({"full", "lora"}, "bleu");
   EXPECT_TRUE(comparison(store_, "e").retention.empty());
   EXPECT_THAT(render_terminal(comparison(store_, "e")), Not(HasSubstr("retention")));
+}
+
+TEST_F(Report, TheUntouchedBaseTellsWhatItCouldDoBefore) {
+  const store::Experiment experiment{"f", "", "bleu"};
+  const std::vector<store::Id> ids = store_.begin_invocation(
+      experiment,
+      {{"key-lora", "lora", "lora", {"lora"}, {}, true}, {"key-base", "(base)", "none", {}, {}, false, "base", {}}});
+  const std::vector<double> scores = {40, 55};
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string run = start(ids[i], 0);
+    store_.put_scores(run, std::vector<Score>{{"bleu", "retention", scores[i], 10, true}});
+    store_.finish_run(run, {sha('1'), 5, 5});
+  }
+  const Comparison c = comparison(store_, "f");
+  ASSERT_EQ(c.methods.size(), 1u) << "the base is no method";
+  EXPECT_EQ(c.retention_before.at("bleu"), 55);
+  EXPECT_THAT(render_terminal(c), HasSubstr("40.00 (-15.00)"));
+}
+
+TEST_F(Report, OtherSeedsAreComparedUnpaired) {
+  // scipy 1.17.1: ttest_ind([5, 6, 8], [1, 2, 2.5], equal_var=False): p = 0.02059, interval 1.326 to 7.674.
+  const auto ids = begin({"base", "other"}, "bleu");
+  const auto add_seed = [&](const std::string& label, int64_t seed, double score) {
+    const std::string run = start(ids.at(label), seed);
+    store_.put_scores(run, std::vector<Score>{{"bleu", "test", score, 10, true}});
+    store_.finish_run(run, {sha('1'), 5, 5});
+  };
+  const std::vector<double> base = {1, 2, 2.5}, other = {5, 6, 8};
+  for (int64_t i = 0; i < 3; ++i) add_seed("base", i, base[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < 3; ++i) add_seed("other", 10 + i, other[static_cast<size_t>(i)]);
+  const MetricResult result = comparison(store_, "e").methods.front().metrics.at("bleu");
+  EXPECT_FALSE(result.is_paired);
+  EXPECT_NEAR(*result.p, 0.02059, 1e-5);
+  EXPECT_NEAR(*result.against->ci95_low, 1.326, 1e-3);
+  EXPECT_EQ(result.verdict, "better");
+  EXPECT_THAT(render_terminal(comparison(store_, "e")), HasSubstr("(unpaired)"));
+  // With two seeds in common it is their pairs that count.
+  add_seed("other", 0, 3);
+  add_seed("other", 1, 4.5);
+  EXPECT_TRUE(comparison(store_, "e").methods.front().metrics.at("bleu").is_paired);
+}
+
+TEST_F(Report, WhatWasChosenStandsInTheTableWithItsDoubts) {
+  store::Variant full{"key-full", "full", "full", {"lora"}, {}, true}, lora{"key-lora", "lora", "lora", {"lora"}, {}, false};
+  lora.choices = {{"rank", "match", 21, {8, 21}, "parameters of full", {}, 2, 1.0},
+                  {"train.learning_rate", "tune", 0.5, {0.1, 0.5}, "bleu on validation", "at the upper edge", 2, 3.0}};
+  store_.begin_invocation({"e", "", "bleu"}, {full, lora});
+  const std::string table = render_terminal(comparison(store_, "e"));
+  EXPECT_THAT(table, HasSubstr("rank 21, learning_rate 0.5*\n"));
+  EXPECT_THAT(
+      table,
+      HasSubstr("* lora: train.learning_rate = 0.5 by bleu on validation: at the upper edge; tried: [0.1,0.5]\n"));
+  EXPECT_THAT(render_json(comparison(store_, "e")), HasSubstr("\"flag\":\"at the upper edge\""));
 }
 
 TEST_F(Report, MarkdownAndLatex) {

@@ -96,7 +96,8 @@ void add_metric_columns(const Comparison& comparison, DisplayTable& table, const
   add_column(comparison, table, "difference", true, [&](const MethodResult& method) -> std::string {
     const store::PairedRow* row = against(method);
     if (!row || !row->mean_difference) return kNothing;
-    return with_half_width(*row->mean_difference, row->ci95_low, decimals, true);
+    return with_half_width(*row->mean_difference, row->ci95_low, decimals, true) +
+           (find(method)->is_paired ? "" : " (unpaired)");
   });
   add_column(comparison, table, "p", true, [&](const MethodResult& method) -> std::string {
     const MetricResult* result = find(method);
@@ -108,6 +109,31 @@ void add_metric_columns(const Comparison& comparison, DisplayTable& table, const
     const MetricResult* result = find(method);
     return result && !result->verdict.empty() ? result->verdict : kNothing;
   });
+}
+
+std::string choice_text(const store::Choice& choice) {
+  const std::string name = choice.option.starts_with("train.") ? choice.option.substr(6) : choice.option;
+  return fmt::format("{} {}{}", name, to_json(choice.value), choice.flag ? "*" : "");
+}
+
+/// What searches chose, and below the table what is to be doubted of it.
+void add_choices(const Comparison& comparison, DisplayTable& table) {
+  const bool any = std::any_of(comparison.methods.begin(), comparison.methods.end(),
+                               [](const MethodResult& method) { return !method.choices.empty(); });
+  if (!any) return;
+  add_column(comparison, table, "chosen", false, [](const MethodResult& method) -> std::string {
+    std::string text;
+    for (const store::Choice& choice : method.choices) text += (text.empty() ? "" : ", ") + choice_text(choice);
+    return text.empty() ? kNothing : text;
+  });
+  for (const MethodResult& method : comparison.methods) {
+    for (const store::Choice& choice : method.choices) {
+      if (!choice.flag) continue;
+      table.notes.push_back(fmt::format("* {}: {} = {} by {}: {}; tried: {}", method.label, choice.option,
+                                        to_json(choice.value), choice.criterion, *choice.flag,
+                                        to_json(Value(choice.tried))));
+    }
+  }
 }
 
 std::string parameters_text(const MethodResult& method) {
@@ -143,18 +169,31 @@ Value method_value(const MethodResult& method) {
                                   {"ci95_high", value_of(result.against->ci95_high)},
                                   {"p", value_of(result.p)},
                                   {"p_holm", value_of(result.p_holm)},
+                                  {"is_paired", result.is_paired},
                                   {"verdict", result.verdict}};
     }
     metrics[name] = std::move(entry);
   }
   Table retention;
-  for (const auto& [name, change] : method.retention_change) retention[name] = change;
+  for (const auto& [name, after] : method.retention) retention[name] = after;
+  List choices;
+  for (const store::Choice& choice : method.choices) {
+    choices.push_back(Table{{"option", choice.option},
+                            {"chosen_by", choice.chosen_by},
+                            {"value", choice.value},
+                            {"tried", choice.tried},
+                            {"criterion", choice.criterion},
+                            {"flag", value_of(choice.flag)},
+                            {"n_tried", choice.n_tried},
+                            {"seconds", value_of(choice.seconds)}});
+  }
   return Table{{"label", method.label},
                {"method", method.method},
                {"is_baseline", method.is_baseline},
                {"n_finished", method.n_finished},
                {"test", std::move(metrics)},
-               {"retention_change", std::move(retention)},
+               {"retention", std::move(retention)},
+               {"choices", std::move(choices)},
                {"trainable_parameters", value_of(method.trainable_parameters)},
                {"total_parameters", value_of(method.total_parameters)},
                {"train_seconds", value_of(method.train_seconds)},
@@ -209,23 +248,27 @@ DisplayTable display_table(const Comparison& comparison) {
     return m.peak_memory_bytes ? bytes_text(*m.peak_memory_bytes) : kNothing;
   });
   for (const MetricInfo& metric : comparison.retention) {
-    std::vector<double> changes;
+    const double before = comparison.retention_before.at(metric.name);
+    std::vector<double> numbers = {before};
     for (const MethodResult& method : comparison.methods) {
-      const auto found = method.retention_change.find(metric.name);
-      if (found != method.retention_change.end()) changes.push_back(found->second);
+      if (const auto found = method.retention.find(metric.name); found != method.retention.end()) {
+        numbers.push_back(found->second);
+      }
     }
-    const int decimals = decimals_for(changes);
+    const int decimals = decimals_for(numbers);
     add_column(comparison, table, "retention " + metric.name, true, [&](const MethodResult& method) -> std::string {
-      const auto found = method.retention_change.find(metric.name);
-      return found == method.retention_change.end() ? kNothing : fmt::format("{:+.{}f}", found->second, decimals);
+      const auto found = method.retention.find(metric.name);
+      if (found == method.retention.end()) return kNothing;
+      return fmt::format("{:.{}f} ({:+.{}f})", found->second, decimals, found->second - before, decimals);
     });
+    table.notes.push_back(
+        fmt::format("retention {}: on what the base could do before, when it had {:.{}f}; the change in brackets",
+                    metric.name, before, decimals));
   }
-  if (!comparison.retention.empty()) {
-    table.notes.push_back("retention: change against the untouched base (none) on what it could do before");
-  }
+  add_choices(comparison, table);
   for (const Front& front : comparison.fronts) {
-    table.notes.push_back(fmt::format("unbeaten in mean {} and {}: {}", comparison.primary, front.cost,
-                                      fmt::join(front.labels, ", ")));
+    table.notes.push_back(
+        fmt::format("unbeaten in mean {} and {}: {}", comparison.primary, front.cost, fmt::join(front.labels, ", ")));
   }
   for (const store::RunRow& run : comparison.failed) table.notes.push_back("failed: " + run_line(run));
   for (const store::RunRow& run : comparison.unfinished) table.notes.push_back("not finished: " + run_line(run));
@@ -294,7 +337,9 @@ store::Rows comparison_rows(const Comparison& comparison) {
                   "p",
                   "p_holm",
                   "verdict",
-                  "retention_change",
+                  "retention",
+                  "retention_before",
+                  "is_paired",
                   "trainable_parameters",
                   "total_parameters",
                   "train_seconds",
@@ -305,7 +350,8 @@ store::Rows comparison_rows(const Comparison& comparison) {
       if (found == method.metrics.end()) continue;
       const store::CompareRow& test = found->second.test;
       const auto& against = found->second.against;
-      const auto change = method.retention_change.find(metric.name);
+      const auto after = method.retention.find(metric.name);
+      const auto before = comparison.retention_before.find(metric.name);
       rows.rows.push_back({comparison.experiment,
                            method.label,
                            method.method,
@@ -324,7 +370,9 @@ store::Rows comparison_rows(const Comparison& comparison) {
                            cell_of(found->second.p),
                            cell_of(found->second.p_holm),
                            against ? Cell(found->second.verdict) : Cell(),
-                           change == method.retention_change.end() ? Cell() : Cell(change->second),
+                           after == method.retention.end() ? Cell() : Cell(after->second),
+                           before == comparison.retention_before.end() ? Cell() : Cell(before->second),
+                           against ? Cell(int64_t{found->second.is_paired}) : Cell(),
                            cell_of(method.trainable_parameters),
                            cell_of(method.total_parameters),
                            cell_of(method.train_seconds),
@@ -341,11 +389,14 @@ std::string render_json(const Comparison& comparison) {
   Table fronts;
   for (const Front& front : comparison.fronts) fronts[front.cost] = List(front.labels.begin(), front.labels.end());
   for (const MethodResult& method : comparison.methods) methods.push_back(method_value(method));
+  Table before;
+  for (const auto& [name, value] : comparison.retention_before) before[name] = value;
   for (const store::RunRow& run : comparison.failed) failed.push_back(run_value(run));
   for (const store::RunRow& run : comparison.unfinished) unfinished.push_back(run_value(run));
   return to_json(Value(Table{{"experiment", comparison.experiment},
                              {"primary", comparison.primary},
                              {"baseline", comparison.baseline.empty() ? Value() : Value(comparison.baseline)},
+                             {"retention_before", std::move(before)},
                              {"methods", std::move(methods)},
                              {"fronts", std::move(fronts)},
                              {"failed", std::move(failed)},

@@ -159,8 +159,9 @@ class Execution {
       if (!data_.count(split)) continue;
       tell({.phase = "evaluate"});
       auto judged = judge(split);
-      // Validation is for choosing, not for ranking: its loss is enough.
-      const auto found = split == "validation" ? std::vector<Score>{judged.loss()} : evaluate::scores(judged, metrics_);
+      // Validation is for choosing: its loss is enough where nothing is chosen by it.
+      const bool loss_alone = split == "validation" && spec_.role != "trial";
+      const auto found = loss_alone ? std::vector<Score>{judged.loss()} : evaluate::scores(judged, metrics_);
       std::vector<store::Score> rows;
       for (const Score& score : found) {
         rows.push_back({score.name, split, score.value, score.n_items, score.higher_is_better});
@@ -201,7 +202,8 @@ class Execution {
   void save() {
     const fs::path folder = work_folder(store_.folder(), uuid_) / "result";
     saved_ = attach::save_result(session_, folder);
-    if (saved_.sha256.empty()) return;
+    // What a search tried is known by its checksum; it could be made again, and is not kept.
+    if (saved_.sha256.empty() || spec_.role != "method") return;
     for (const auto& entry : fs::recursive_directory_iterator(folder)) {
       if (!entry.is_regular_file()) continue;
       // Of a mixture, which has a folder a method: "lora:adapter_model.safetensors".

@@ -2,14 +2,17 @@
 
 #include "config/read.h"
 #include "plan/plan.h"
+#include "plan/trials.h"
 #include "run/inputs.h"
 #include "run/interrupt.h"
 #include "run/pool.h"
+#include "run/search.h"
 
 #include <peftlab/error.h>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 namespace peftlab::run {
@@ -34,6 +37,12 @@ fs::path model_folder_of(const store::Store& store, const store::RunDetail& run)
   return folder;
 }
 
+/// Whether another try would end the same way.
+bool is_settled(const store::Attempt& attempt) {
+  return attempt.state == "failed" && (attempt.error_kind == "diverged" || attempt.error_kind == "bad configuration" ||
+                                       attempt.error_kind == "unsupported" || attempt.error_kind == "out of memory");
+}
+
 /// One invocation.
 class Invocation {
  public:
@@ -53,9 +62,21 @@ class Invocation {
     auto all = plan::expand(experiment);
     if (!experiment.model.pretrain.empty()) pretrain(experiment, all);
 
-    std::vector<plan::RunSpec> chosen = is_pretraining ? all : plan::filter(all, options_.only, options_.seeds);
-    const auto variants = begin(experiment, all);
-    return make(experiment, chosen, variants);
+    const auto asked = is_pretraining ? all : plan::filter(all, options_.only, options_.seeds);
+    for (const std::string& dead : store_.fail_dead_runs()) say("run " + dead + " was left by a process that is gone");
+    Searching searching(*this, experiment, all, asked);
+    const Selection methods = searching.select();
+
+    std::vector<plan::RunSpec> planned = with_choices(all, methods), wanted = with_choices(asked, methods);
+    if (const auto base = untouched_base(experiment, all)) {
+      planned.push_back(*base);
+      wanted.push_back(*base);
+    }
+    planned.insert(planned.end(), searching.tried().begin(), searching.tried().end());
+    const auto variants = ids_of(planned, store_.begin_invocation(row_of(experiment), rows_of(planned, methods)));
+    RunSummary summary = make(experiment, wanted, variants, "run");
+    summary.failed += searching.n_problems();
+    return summary;
   }
 
  private:
@@ -81,40 +102,144 @@ class Invocation {
       if (row.state == "failed" && row.is_newest) reasons += "\n  " + row.label + ": " + row.error_text;
     }
     throw TrainError(experiment.model.pretrain.string() +
-                     ": no finished run of it left a whole model (a method that trains every parameter does)" + reasons);
+                     ": no finished run of it left a whole model (a method that trains every parameter does)" +
+                     reasons);
   }
 
-  /// The experiment and its variants as rows: variant key -> id.
-  std::map<std::string, store::Id> begin(const config::Experiment& experiment, const std::vector<plan::RunSpec>& all) {
+  /// What a search asks for, made in the store.
+  class Searching : public Tryouts {
+   public:
+    Searching(Invocation& invocation, const config::Experiment& experiment, const std::vector<plan::RunSpec>& all,
+              const std::vector<plan::RunSpec>& asked)
+        : invocation_(invocation), experiment_(experiment) {
+      for (const plan::RunSpec& spec : all) methods_.try_emplace(spec.label, Chosen{spec, {}});
+      for (const plan::RunSpec& spec : asked) wanted_.insert(spec.label);
+    }
+
+    Selection select() {
+      match_sizes(experiment_, methods_, *this);
+      tune(experiment_, methods_, *this);
+      return methods_;
+    }
+
+    std::vector<std::optional<store::RunDetail>> make(const std::vector<plan::RunSpec>& specs) override {
+      store::Store& store = invocation_.store_;
+      const auto ids = invocation_.ids_of(
+          specs, store.add_variants(invocation_.row_of(experiment_), invocation_.rows_of(specs, {})));
+      std::vector<plan::RunSpec> to_make;
+      for (const plan::RunSpec& spec : specs) {
+        const bool is_target = spec.role == "size" && spec.of_label == experiment_.match.to;
+        if (is_target || wanted_.contains(spec.of_label)) to_make.push_back(spec);
+      }
+      if (!to_make.empty()) invocation_.make(experiment_, to_make, ids, "trial");
+      tried_.insert(tried_.end(), specs.begin(), specs.end());
+      std::vector<std::optional<store::RunDetail>> made;
+      for (const plan::RunSpec& spec : specs) {
+        const auto newest = store.newest_attempt(ids.at(invocation_.key_of(spec)), spec.seed);
+        const bool has_ended = newest && (newest->state == "finished" || newest->state == "failed");
+        made.push_back(has_ended ? std::optional(store.run(newest->uuid)) : std::nullopt);
+      }
+      return made;
+    }
+
+    void problem(const std::string& label, const std::string& reason) override {
+      ++n_problems_;
+      invocation_.say(label + ": " + reason);
+    }
+
+    void say(const std::string& line) override { invocation_.say(line); }
+
+    const std::vector<plan::RunSpec>& tried() const { return tried_; }
+    int64_t n_problems() const { return n_problems_; }
+
+   private:
+    Invocation& invocation_;
+    const config::Experiment& experiment_;
+    Selection methods_;
+    std::set<std::string> wanted_;
+    std::vector<plan::RunSpec> tried_;
+    int64_t n_problems_ = 0;
+  };
+
+  /// The runs of the methods that are settled, with what was chosen for them.
+  static std::vector<plan::RunSpec> with_choices(const std::vector<plan::RunSpec>& specs, const Selection& methods) {
+    std::vector<plan::RunSpec> settled;
+    for (const plan::RunSpec& spec : specs) {
+      const auto method = methods.find(spec.label);
+      if (method == methods.end()) continue;
+      settled.push_back(method->second.spec);
+      settled.back().seed = spec.seed;
+    }
+    return settled;
+  }
+
+  /// What the base model can do on the retention data, where no method of the file tells it already.
+  std::optional<plan::RunSpec> untouched_base(const config::Experiment& experiment,
+                                              const std::vector<plan::RunSpec>& all) const {
+    const auto is_untouched = [](const plan::RunSpec& spec) { return plan::plugin_names(spec) == "none"; };
+    if (experiment.data.retention.empty() || std::any_of(all.begin(), all.end(), is_untouched) ||
+        !registry_.find_if(Kind::method, "none")) {
+      return std::nullopt;
+    }
+    plan::RunSpec base = all.front();
+    base.label = "(base)";
+    base.role = "base";
+    base.methods = {{"none", {}}};
+    base.train = experiment.train;
+    base.is_baseline = false;
+    base.validation_data.clear();
+    base.test_data.clear();
+    return base;
+  }
+
+  std::string key_of(const plan::RunSpec& spec) { return plan::variant_key(spec, inputs_.checksums(spec)); }
+
+  static store::Experiment row_of(const config::Experiment& experiment) {
+    return {.name = experiment.name, .config_text = experiment.text, .primary_metric = experiment.primary};
+  }
+
+  /// The variants of these runs as rows, each once.
+  std::vector<store::Variant> rows_of(const std::vector<plan::RunSpec>& specs, const Selection& methods) {
     std::vector<store::Variant> variants;
     std::set<std::string> seen;
-    for (const plan::RunSpec& spec : all) {
-      const std::string key = plan::variant_key(spec, inputs_.checksums(spec));
+    for (const plan::RunSpec& spec : specs) {
+      const std::string key = key_of(spec);
       if (!seen.insert(key + spec.label).second) continue;
       store::Variant variant{.key = key,
                              .label = spec.label,
                              .method = plan::plugin_names(spec),
                              .config = plan::to_table(spec),
-                             .is_baseline = spec.is_baseline};
+                             .is_baseline = spec.is_baseline,
+                             .role = spec.role};
+      if (!spec.of_label.empty()) variant.of_label = spec.of_label;
       for (const auto& method : spec.methods) variant.method_plugins.push_back(method.plugin);
+      const auto chosen = spec.role == "method" ? methods.find(spec.label) : methods.end();
+      if (chosen != methods.end()) variant.choices = chosen->second.choices;
       variants.push_back(std::move(variant));
     }
-    const auto ids = store_.begin_invocation(
-        {.name = experiment.name, .config_text = experiment.text, .primary_metric = experiment.primary}, variants);
+    return variants;
+  }
+
+  /// Variant key -> id, of what rows_of() made of the same runs.
+  std::map<std::string, store::Id> ids_of(const std::vector<plan::RunSpec>& specs, const std::vector<store::Id>& ids) {
     std::map<std::string, store::Id> by_key;
-    for (size_t i = 0; i < ids.size(); ++i) by_key[variants[i].key] = ids[i];
-    for (const std::string& dead : store_.fail_dead_runs()) say("run " + dead + " was left by a process that is gone");
+    size_t next = 0;
+    for (const plan::RunSpec& spec : specs) {
+      const auto [entry, is_new] = by_key.try_emplace(key_of(spec), 0);
+      if (is_new) entry->second = ids.at(next++);
+    }
     return by_key;
   }
 
   RunSummary make(const config::Experiment& experiment, const std::vector<plan::RunSpec>& specs,
-                  const std::map<std::string, store::Id>& variants) {
+                  const std::map<std::string, store::Id>& variants, const std::string& what) {
     RunSummary summary{.experiment = experiment.name};
     std::vector<Job> jobs;
     for (const plan::RunSpec& spec : specs) {
-      const store::Id variant = variants.at(plan::variant_key(spec, inputs_.checksums(spec)));
+      const store::Id variant = variants.at(key_of(spec));
       const auto newest = store_.newest_attempt(variant, spec.seed);
-      if (newest && newest->state == "finished") {
+      // A trial that failed for a reason of its own has told what it can.
+      if (newest && (newest->state == "finished" || (what == "trial" && is_settled(*newest)))) {
         ++summary.reused;
         continue;
       }
@@ -126,8 +251,8 @@ class Invocation {
                       .title = fmt::format("{} seed {}", spec.label, spec.seed),
                       .threads = spec.train.threads});
     }
-    say(fmt::format("{}: {} {}, {} there already, {} to make", experiment.name, specs.size(),
-                    specs.size() == 1 ? "run" : "runs", summary.reused, jobs.size()));
+    say(fmt::format("{}: {} {}{}, {} there already, {} to make", experiment.name, specs.size(), what,
+                    specs.size() == 1 ? "" : "s", summary.reused, jobs.size()));
     if (jobs.empty()) return summary;
 
     watch_signals();
@@ -145,7 +270,8 @@ class Invocation {
     const auto inputs = inputs_.record(spec, store_);
     const fs::path left = newest ? resume_file(store_.folder(), newest->uuid) : fs::path();
     // A run that diverged would diverge again from where it was: it starts anew.
-    if (!newest || newest->error_kind == "diverged" || !fs::exists(left)) return store_.create_run(variant, spec.seed, inputs);
+    if (!newest || newest->error_kind == "diverged" || !fs::exists(left))
+      return store_.create_run(variant, spec.seed, inputs);
     const std::string uuid = store_.create_run(variant, spec.seed, inputs, newest->uuid, resume_step(left));
     fs::create_directories(work_folder(store_.folder(), uuid));
     fs::rename(left, resume_file(store_.folder(), uuid));
@@ -168,7 +294,17 @@ class Invocation {
 
 std::string plan_of(const fs::path& file, const registry::Registry& registry, const RunOptions& options) {
   const auto experiment = config::read_experiment(file, option_checker(registry), options.overrides);
-  return plan::plan_text(plan::filter(plan::expand(experiment), options.only, options.seeds));
+  const auto runs = plan::filter(plan::expand(experiment), options.only, options.seeds);
+  std::vector<plan::RunSpec> planned;
+  std::set<std::string> tried;
+  for (const plan::RunSpec& run : runs) {
+    if (!experiment.tune || !tried.insert(run.label).second) continue;
+    for (const Table& values : plan::combinations(*experiment.tune)) {
+      planned.push_back(plan::trial_of(run, values, experiment.tune->seed));
+    }
+  }
+  planned.insert(planned.end(), runs.begin(), runs.end());
+  return plan::plan_text(planned);
 }
 
 RunSummary run_experiment(const fs::path& file, const fs::path& store, const registry::Registry& registry,

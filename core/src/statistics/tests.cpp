@@ -50,6 +50,28 @@ double p_of_mean(double mean, double sd, int64_t n) {
   return std::min(1.0, 2.0 * boost::math::cdf(boost::math::complement(student, t)));
 }
 
+Welch welch(const Sample& first, const Sample& second) {
+  const double a = first.sd * first.sd / static_cast<double>(first.n);
+  const double b = second.sd * second.sd / static_cast<double>(second.n);
+  Welch result;
+  result.difference = first.mean - second.mean;
+  if (a + b == 0) {
+    result.ci95_low = result.ci95_high = result.difference;
+    result.p = result.difference == 0 ? 1.0 : 0.0;
+    return result;
+  }
+  const double freedom =
+      (a + b) * (a + b) / (a * a / static_cast<double>(first.n - 1) + b * b / static_cast<double>(second.n - 1));
+  const boost::math::students_t student(freedom);
+  const double error = std::sqrt(a + b);
+  const double half = boost::math::quantile(student, 0.975) * error;
+  result.ci95_low = result.difference - half;
+  result.ci95_high = result.difference + half;
+  result.p =
+      std::min(1.0, 2.0 * boost::math::cdf(boost::math::complement(student, std::abs(result.difference) / error)));
+  return result;
+}
+
 std::vector<double> holm(const std::vector<double>& p) {
   std::vector<size_t> order(p.size());
   std::iota(order.begin(), order.end(), size_t{0});

@@ -12,6 +12,25 @@ namespace peftlab::statistics {
 /// The two-sided p of Student's t for a mean with standard deviation sd (n - 1) over n >= 2 pairs.
 double p_of_mean(double mean, double sd, int64_t n);
 
+/// One method's scores over its seeds.
+struct Sample {
+  int64_t n = 0;
+  double mean = 0.0;
+  double sd = 0.0;  ///< n - 1
+};
+
+/// Welch's test, for methods that were run with different seeds: the difference of two means, first less second, with its
+/// two-sided p and interval of 95 % (Welch, 1947, "The Generalization of Student's Problem when Several Different
+/// Population Variances are Involved", Biometrika 34).
+struct Welch {
+  double difference = 0.0;
+  double ci95_low = 0.0, ci95_high = 0.0;
+  double p = 1.0;
+};
+
+/// Requires: n >= 2 in both.
+Welch welch(const Sample& first, const Sample& second);
+
 /// Holm's step-down adjustment: each p times the number of hypotheses not rejected before it, never below that of a
 /// smaller p, at most 1. Those adjusted below 0.05 hold together with an error of 5 % (Holm, 1979, "A Simple Sequentially
 /// Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6).

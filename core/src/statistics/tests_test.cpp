@@ -49,6 +49,30 @@ std::vector<double> list(const Value& entry, const std::string& key) {
 
 void expect_close(double found, double wanted) { EXPECT_NEAR(found, wanted, 1e-9 * std::max(1.0, std::abs(wanted))); }
 
+Sample sample_of(const std::vector<double>& numbers) {
+  Sample sample{static_cast<int64_t>(numbers.size())};
+  for (const double x : numbers) sample.mean += x / static_cast<double>(sample.n);
+  for (const double x : numbers) sample.sd += (x - sample.mean) * (x - sample.mean) / static_cast<double>(sample.n - 1);
+  sample.sd = std::sqrt(sample.sd);
+  return sample;
+}
+
+TEST(WelchsTest, IsScipys) {
+  ASSERT_EQ(cases("welch").size(), 8u);
+  for (const Value& entry : cases("welch")) {
+    const Welch found = welch(sample_of(list(entry, "first")), sample_of(list(entry, "second")));
+    expect_close(found.p, number(entry, "p"));
+    expect_close(found.ci95_low, number(entry, "low"));
+    expect_close(found.ci95_high, number(entry, "high"));
+  }
+}
+
+TEST(WelchsTest, WithoutAnySpreadADifferenceIsCertain) {
+  EXPECT_EQ(welch({3, 0.5, 0.0}, {2, 0.5, 0.0}).p, 1.0);
+  EXPECT_EQ(welch({3, 0.5, 0.0}, {2, 0.25, 0.0}).p, 0.0);
+  EXPECT_EQ(welch({3, 0.5, 0.0}, {2, 0.25, 0.0}).ci95_high, 0.25);
+}
+
 TEST(PairedTTest, IsScipys) {
   ASSERT_EQ(cases("paired_t").size(), 12u);
   for (const Value& entry : cases("paired_t")) {

@@ -207,10 +207,10 @@ RunDetail Store::run(const std::string& prefix) const {
       "tokens FROM run_costs WHERE run_id = ? ORDER BY segment, phase");
   costs.bind(id);
   while (costs.step()) {
-    detail.costs.push_back({costs.integer(0),
-                            {costs.text(1), costs.maybe_integer(2), costs.maybe_integer(3), costs.maybe_integer(4),
-                             costs.maybe_integer(5), costs.maybe_integer(6), costs.maybe_text(7), costs.maybe_integer(8),
-                             costs.maybe_integer(9)}});
+    detail.costs.push_back(
+        {costs.integer(0),
+         {costs.text(1), costs.maybe_integer(2), costs.maybe_integer(3), costs.maybe_integer(4), costs.maybe_integer(5),
+          costs.maybe_integer(6), costs.maybe_text(7), costs.maybe_integer(8), costs.maybe_integer(9)}});
   }
   Statement artifacts = db.prepare(
       "SELECT name, kind, sha256, size_bytes FROM artifacts JOIN objects USING (sha256) WHERE run_id = ? "
@@ -265,6 +265,26 @@ std::vector<PairedRow> Store::paired(const std::string& experiment) const {
                     s.text(7), s.maybe_real(8)});
   }
   return rows;
+}
+
+std::vector<CompareRow> Store::base_scores(const std::string& experiment) const {
+  Statement s = impl_->db.prepare(
+      "SELECT metric, split, value, higher_is_better FROM v_score "
+      "WHERE experiment = ? AND role = 'base' AND is_current = 1 ORDER BY seed DESC, metric, split");
+  s.bind(experiment);
+  std::map<std::pair<std::string, std::string>, CompareRow> rows;  // nothing is trained: any seed will do
+  while (s.step()) {
+    CompareRow row;
+    row.metric = s.text(0);
+    row.split = s.text(1);
+    row.n = 1;
+    row.mean = s.real(2);
+    row.higher_is_better = s.integer(3) != 0;
+    rows[{row.metric, row.split}] = row;
+  }
+  std::vector<CompareRow> found;
+  for (auto& [key, row] : rows) found.push_back(std::move(row));
+  return found;
 }
 
 std::map<std::string, std::vector<Choice>> Store::choices(const std::string& experiment) const {

@@ -127,6 +127,9 @@ class Store {
   std::vector<MetricPoint> series(const std::string& run, const std::string& metric) const;
   std::vector<CompareRow> compare(const std::string& experiment) const;
   std::vector<PairedRow> paired(const std::string& experiment) const;
+  /// What the untouched base scores, where the experiment measured it apart from its methods. Metric, split, value and
+  /// direction are set, and n is 1.
+  std::vector<CompareRow> base_scores(const std::string& experiment) const;
   /// What was chosen for the experiment's current methods, by label.
   std::map<std::string, std::vector<Choice>> choices(const std::string& experiment) const;
   std::vector<Difference> diff(const std::string& prefix_a, const std::string& prefix_b) const;

@@ -14,7 +14,7 @@ import statsmodels.stats.contingency_tables
 import statsmodels.stats.multitest
 
 random = numpy.random.default_rng(0)
-cases = {"scipy": scipy.__version__, "statsmodels": statsmodels.__version__, "paired_t": [], "holm": [], "mcnemar": [],
+cases = {"scipy": scipy.__version__, "statsmodels": statsmodels.__version__, "paired_t": [], "welch": [], "holm": [], "mcnemar": [],
          "bootstrap": []}
 for n in (2, 3, 5, 20):
     for shift in (0.0, 0.5, 3.0):
@@ -23,6 +23,14 @@ for n in (2, 3, 5, 20):
         interval = found.confidence_interval(0.95)
         cases["paired_t"].append({"differences": (first - second).tolist(), "p": found.pvalue, "low": interval.low,
                                   "high": interval.high, "sd": numpy.std(first - second, ddof=1)})
+welch = numpy.random.default_rng(1)  # of its own, so that the numbers of the others stay
+for n, m in ((2, 2), (3, 5), (5, 3), (20, 4)):
+    for shift in (0.0, 2.0):
+        first, second = welch.normal(shift, 3, n), welch.normal(0, 1, m)
+        found = scipy.stats.ttest_ind(first, second, equal_var=False)
+        interval = found.confidence_interval(0.95)
+        cases["welch"].append({"first": first.tolist(), "second": second.tolist(), "p": found.pvalue,
+                               "low": interval.low, "high": interval.high})
 for n in (1, 2, 5, 12):
     p = random.uniform(0, 0.2, n)
     if n == 5:
