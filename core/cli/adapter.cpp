@@ -1,3 +1,4 @@
+#include "attach/probe.h"
 #include "checkpoint/adapter_folder.h"
 #include "checkpoint/model_folder.h"
 #include "model.h"
@@ -81,14 +82,14 @@ int merge_adapter(const Words& words) {
   const auto registry = open_registry();
   auto session = model.open(registry);
   const auto again = attach::make_methods({{"quantized", {{"quantization", quantization}}}}, registry);
-  const torch::Tensor before = probe_logits(*session.model);
-  merge(session);
+  const torch::Tensor before = attach::probe_logits(*session.model);
+  attach::merge(session);
   for (Linear* site : session.model->linear_sites()) {
     if (site->quantized()) site->set_weight({site->weight_as(site->dtype()), nullptr});
   }
   again.front().method->prepare(*session.model);
   note(fmt::format("logits moved by at most {:.3g}; the largest is {:.3g}",
-                   (probe_logits(*session.model) - before).abs().max().item<double>(),
+                   attach::largest_difference(attach::probe_logits(*session.model), before),
                    before.abs().max().item<double>()));
   session.model->to(torch::kCPU);
   checkpoint::save_model(*session.model, session.folder, target_folder.partial(), session.config);

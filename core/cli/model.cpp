@@ -150,26 +150,4 @@ void print_scores(const std::vector<Score>& scores, report::Format format) {
   print(report::render_table(rows, format));
 }
 
-torch::Tensor probe_logits(Model& model) {
-  const torch::NoGradGuard no_grad;
-  std::vector<int64_t> tokens;
-  for (int64_t i = 1; i <= 32; ++i) tokens.push_back(i * 7919 % model.facts().vocabulary);
-  Encoded text;
-  text.tokens = tokens;
-  text.labels = std::vector<int64_t>(tokens.size(), kNoLabel);
-  const Batch batch = pack({text}).to(model.embedding_table().device());
-  return model.head(model.hidden(batch)).to(torch::kCPU, torch::kFloat32);
-}
-
-void merge(attach::Session& session) {
-  for (const attach::AttachedMethod& attached : session.methods) {
-    try {
-      attached.method->merge(*session.model);
-    } catch (const UnsupportedError& error) {
-      throw UnsupportedError(
-          fmt::format("an adapter of method {} cannot be merged: {}", attached.plugin, error.what()));
-    }
-  }
-}
-
 }  // namespace peftlab::cli

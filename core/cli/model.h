@@ -55,11 +55,4 @@ std::vector<std::unique_ptr<Metric>> make_metrics(const std::vector<std::string>
 /// Prints scores as a table or list of metric, value and n_items, and their details to standard error.
 void print_scores(const std::vector<Score>& scores, report::Format format);
 
-/// Logits after each of 32 tokens, the same at every call, [32, vocabulary or classes] in float32: to see how far a change
-/// of the weights moves them.
-torch::Tensor probe_logits(Model& model);
-
-/// Folds an adapter into the weights. Throws: UnsupportedError naming the method that cannot.
-void merge(attach::Session& session);
-
 }  // namespace peftlab::cli

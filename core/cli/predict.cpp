@@ -1,3 +1,4 @@
+#include "attach/probe.h"
 #include "evaluate/judge.h"
 #include "evaluate/single_prompt.h"
 #include "model.h"
@@ -156,7 +157,7 @@ int predict_command(const Words& words) {
 
   const auto registry = open_registry();
   auto session = model.open(registry);
-  if (merged == "yes") merge(session);
+  if (merged == "yes") attach::merge(session);
   const auto dataset = open_question(question, line, session, registry);
   evaluate::ModelJudge judge(
       session, *dataset,

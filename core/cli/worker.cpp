@@ -1,5 +1,6 @@
 #include "command_line.h"
 #include "run/execute.h"
+#include "run/interrupt.h"
 
 #include <chrono>
 #include <iostream>
@@ -11,16 +12,22 @@ int worker_command(const Words& words) {
   std::filesystem::path folder;
   std::string run;
   run::ExecuteOptions options;
+  int host = 0;
   CommandLine line("worker",
                    "Makes one run that is pending or interrupted in the store; tells its progress as lines of JSON.",
                    "peftlab worker --run 6f1c0d52-...");
   line.store_option(&folder)
       .required_option("run", &run, "UUID", "the run")
+      .option("host", &host, "PID", "the process that started it, with which it ends; 0: none")
       .option("device", &options.device, "cpu|cuda|auto", "where it is made")
       .option("threads", &options.threads, "N", "cores to use");
   if (!line.parse(words)) return 0;
   check_at_least("threads", options.threads, 1);
 
+  if (host != 0) {
+    run::watch_signals();
+    run::end_with(host);
+  }
   // Five lines a second are enough for anyone who looks; a change of phase is always told.
   std::string phase;
   auto told = std::chrono::steady_clock::time_point();

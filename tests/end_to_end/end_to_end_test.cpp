@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <map>
 #include <set>
@@ -84,7 +85,19 @@ TEST(EndToEnd, EveryStepHasOneLossAndCostsAreKeptApart) {
     ASSERT_EQ(losses.size(), 8u);
     for (size_t i = 0; i < losses.size(); ++i) EXPECT_EQ(losses[i].step, static_cast<int64_t>(i) + 1);
     EXPECT_EQ(store.series(row.uuid, "validation/loss").size(), 2u);
-    EXPECT_EQ(phases, (std::set<std::string>{"load", "train", "evaluate", "total"}));
+    EXPECT_EQ(store.series(row.uuid, "train/learning_rate").size(), 8u);
+    for (const auto& point : store.series(row.uuid, "train/gradient_norm")) EXPECT_GT(point.value, 0.0);
+    EXPECT_EQ(phases,
+              (std::set<std::string>{"load", "tokenize", "features", "train", "evaluate", "save", "total"}));
+    for (const auto& cost : run.costs) {
+      if (cost.cost.phase == "train") EXPECT_EQ(cost.cost.examples, 8 * 6);
+    }
+    EXPECT_GT(row.tokens_per_second.value_or(0), row.examples_per_second.value_or(0));
+    const auto logits = std::find_if(run.events.begin(), run.events.end(), [](const auto& e) { return e.kind == "logits"; });
+    ASSERT_NE(logits, run.events.end());
+    const Value differences = parse_json(logits->detail_json, "logits");
+    EXPECT_LT(*differences.find("after_loading")->get_if<double>(), 1e-6);
+    EXPECT_EQ(differences.find("after_merging") != nullptr, row.label == "lora-r2");
     EXPECT_GT(row.peak_memory_bytes.value_or(0), 10'000'000);
     EXPECT_EQ(run.plugins.size(), 5u);  // model, data set, method, two metrics
     EXPECT_TRUE(run.base_model);

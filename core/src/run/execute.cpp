@@ -4,9 +4,12 @@
 #include "checkpoint/safetensors.h"
 #include "evaluate/judge.h"
 #include "plan/run_spec.h"
+#include "run/check_result.h"
 #include "run/clock.h"
 #include "run/device.h"
+#include "run/energy.h"
 #include "run/environment.h"
+#include "run/heartbeat.h"
 #include "run/inputs.h"
 #include "run/interrupt.h"
 #include "train/trainer.h"
@@ -44,6 +47,16 @@ class Points {
   PhaseClock clock_;
 };
 
+int64_t milliseconds(double seconds) { return static_cast<int64_t>(seconds * 1000.0 + 0.5); }
+
+std::optional<int64_t> sum(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {
+  return a && b ? std::optional(*a + *b) : std::nullopt;
+}
+
+std::optional<int64_t> difference(const std::optional<int64_t>& a, const std::optional<int64_t>& b) {
+  return a && b ? std::optional(*a - *b) : std::nullopt;
+}
+
 /// One run while it lasts.
 class Execution {
  public:
@@ -65,12 +78,20 @@ class Execution {
     const torch::Device device = attach::choose_device(options_.device);
     store_.start_run(uuid_, store_.add_environment(environment_facts(device, options_.threads)), "local");
     fs::create_directories(work_folder(store_.folder(), uuid_));
+    const Heartbeat heartbeat(store_.folder(), uuid_, energy_);
 
     load(device);
     train();
     evaluate();
     save();
-    store_.put_cost(uuid_, {"total", total.wall_ms(), total.cpu_ms(), most_resident_, most_on_device_});
+    auto whole = cost_of("total", total, energy_.microjoules());
+    whole.peak_rss_bytes = most_resident_;
+    whole.peak_device_bytes = most_on_device_;
+    store_.put_cost(uuid_, whole);
+    if (spec_.role == "method") {
+      if (const auto logits = check_saved(session_, saved_, spec_, registry_))
+        store_.add_event(uuid_, "logits", *logits);
+    }
     store_.finish_run(uuid_, {.adapter_sha256 = saved_.sha256.empty() ? std::nullopt : std::optional(saved_.sha256),
                               .trainable_parameters = trainable_,
                               .total_parameters = session_.base_parameters});
@@ -81,8 +102,7 @@ class Execution {
  private:
   void load(torch::Device device) {
     tell({.phase = "load"});
-    reset_peak_memory(device);
-    const PhaseClock clock;
+    const Phase phase = begin(device);
     auto methods = attach::make_methods(spec_.methods, registry_);
     session_ =
         attach::open_model({spec_.model_path, spec_.model_init, spec_.model_dtype, spec_.seed, spec_.model_labels},
@@ -100,37 +120,45 @@ class Execution {
       Params params(use.options, "plugin " + use.plugin);
       metrics_.push_back(registry_.make_metric(use.plugin, params));
     }
-    cost("load", clock);
+    end("load", phase);
   }
 
   void train() {
+    const Phase tokenizing = begin(session_.device);
     train::Feed feed(*data_.at("train"), *session_.model, *session_.tokenizer, spec_.max_length.value_or(0),
                      session_.device, /*with_target=*/true, data_.at("train")->packed());
+    end("tokenize", tokenizing);
+    std::optional<int64_t> milestones_uj = 0;
     const auto watch = train::Watch{
         .step =
             [&](const train::StepReport& step) {
               points_.add("train/loss", step.step, step.loss);
               points_.add("train/learning_rate", step.step, step.learning_rate);
+              points_.add("train/gradient_norm", step.step, step.gradient_norm);
               tell({"train", step.step, step.steps, step.loss, step.learning_rate});
             },
         .milestone =
             [&](const train::TrainResult& so_far) {
+              const auto before = energy_.microjoules();
               if (data_.count("validation")) {
                 points_.add("validation/loss", so_far.steps, judge("validation").loss().value);
               }
+              milestones_uj = sum(milestones_uj, difference(energy_.microjoules(), before));
               points_.flush();
-              train_cost(so_far);
+              train_cost(so_far, milestones_uj);
             },
         .stop = [] { return seen_signal() != 0; },
         .resume_file = resume_file(store_.folder(), uuid_),
     };
-    reset_peak_memory(session_.device);
-    train_clock_ = PhaseClock();
+    training_ = begin(session_.device);
     const auto result = train::train(session_, feed, spec_.train, spec_.seed, watch);
     synchronize(session_.device);
     points_.flush();
     if (result.steps > 0) {
-      train_cost(result);
+      train_cost(result, milestones_uj);
+      if (feed.picture_seconds() > 0) {
+        store_.put_cost(uuid_, {.phase = "features", .wall_ms = milliseconds(feed.picture_seconds())});
+      }
       store_.add_event(uuid_, "trained",
                        {{"steps", result.steps},
                         {"examples", result.examples},
@@ -144,16 +172,20 @@ class Execution {
     }
   }
 
-  /// The price of training so far. The time is the loop's own, in which what milestones took is not.
-  void train_cost(const train::TrainResult& so_far) {
-    PhaseClock clock = train_clock_;
-    clock.set_wall_ms(static_cast<int64_t>((so_far.seconds - so_far.seconds_before) * 1000.0 + 0.5));
-    cost("train", clock);
+  /// The price of training so far. Time and energy are the loop's own, in which what milestones took is not.
+  void train_cost(const train::TrainResult& so_far, const std::optional<int64_t>& milestones_uj) {
+    training_.clock.set_wall_ms(milliseconds(so_far.seconds - so_far.seconds_before));
+    auto price = priced("train", training_);
+    const auto own = difference(price.energy_uj, milestones_uj);
+    price.energy_uj = own;
+    if (!own) price.energy_source.reset();
+    price.examples = so_far.examples - so_far.examples_before;
+    price.tokens = so_far.tokens - so_far.tokens_before;
+    store_.put_cost(uuid_, price);
   }
 
   void evaluate() {
-    reset_peak_memory(session_.device);
-    const PhaseClock clock;
+    const Phase phase = begin(session_.device);
     session_.set_training(false);
     for (const std::string split : {"validation", "test", "retention"}) {
       if (!data_.count(split)) continue;
@@ -171,7 +203,7 @@ class Execution {
       store_.put_scores(uuid_, rows);
       if (split != "validation" && !metrics_.empty()) keep_predictions(split, judged, found);
     }
-    cost("evaluate", clock);
+    end("evaluate", phase);
   }
 
   evaluate::ModelJudge judge(const std::string& split) {
@@ -200,6 +232,12 @@ class Execution {
   }
 
   void save() {
+    const Phase phase = begin(session_.device);
+    save_result();
+    end("save", phase);
+  }
+
+  void save_result() {
     const fs::path folder = work_folder(store_.folder(), uuid_) / "result";
     saved_ = attach::save_result(session_, folder);
     // What a search tried is known by its checksum; it could be made again, and is not kept.
@@ -213,12 +251,37 @@ class Execution {
     }
   }
 
-  /// The price of a phase, before whose work reset_peak_memory() was called.
-  void cost(const std::string& phase, const PhaseClock& clock) {
-    const auto resident = peak_resident_bytes(), on_device = peak_device_bytes(session_.device);
-    most_resident_ = std::max(most_resident_, resident);
-    most_on_device_ = std::max(most_on_device_, on_device);
-    store_.put_cost(uuid_, {phase, clock.wall_ms(), clock.cpu_ms(), resident, on_device});
+  /// What a phase began with.
+  struct Phase {
+    PhaseClock clock;
+    std::optional<int64_t> energy_uj;
+  };
+
+  Phase begin(torch::Device device) {
+    reset_peak_memory(device);
+    return {PhaseClock(), energy_.microjoules()};
+  }
+
+  void end(const std::string& name, const Phase& phase) { store_.put_cost(uuid_, priced(name, phase)); }
+
+  store::Cost priced(const std::string& name, const Phase& phase) {
+    auto price = cost_of(name, phase.clock, difference(energy_.microjoules(), phase.energy_uj));
+    price.peak_rss_bytes = peak_resident_bytes();
+    price.peak_device_bytes = peak_device_bytes(session_.device);
+    most_resident_ = std::max(most_resident_, price.peak_rss_bytes);
+    most_on_device_ = std::max(most_on_device_, price.peak_device_bytes);
+    return price;
+  }
+
+  /// On a GPU the processors' energy would say little of the work's.
+  store::Cost cost_of(const std::string& phase, const PhaseClock& clock,
+                      const std::optional<int64_t>& energy_uj) const {
+    store::Cost price{.phase = phase, .wall_ms = clock.wall_ms(), .cpu_ms = clock.cpu_ms()};
+    if (energy_uj && session_.device.is_cpu()) {
+      price.energy_uj = energy_uj;
+      price.energy_source = "rapl";
+    }
+    return price;
   }
 
   void tell(const Progress& progress) const {
@@ -232,7 +295,8 @@ class Execution {
   plan::RunSpec spec_;
   Points points_;
   std::optional<int64_t> most_resident_, most_on_device_;  ///< peaks of memory over the phases so far
-  PhaseClock train_clock_;
+  EnergyMeter energy_;                                     ///< counts from the run's beginning
+  Phase training_;
   attach::Session session_;
   std::map<std::string, std::unique_ptr<Dataset>> data_;
   std::vector<std::unique_ptr<Metric>> metrics_;

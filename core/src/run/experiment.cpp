@@ -13,7 +13,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
+#include <utility>
 
 namespace peftlab::run {
 namespace {
@@ -235,6 +238,7 @@ class Invocation {
                   const std::map<std::string, store::Id>& variants, const std::string& what) {
     RunSummary summary{.experiment = experiment.name};
     std::vector<Job> jobs;
+    std::vector<plan::RunSpec> elsewhere;
     for (const plan::RunSpec& spec : specs) {
       const store::Id variant = variants.at(key_of(spec));
       const auto newest = store_.newest_attempt(variant, spec.seed);
@@ -244,7 +248,7 @@ class Invocation {
         continue;
       }
       if (newest && newest->state == "running") {
-        say(spec.label + " seed " + std::to_string(spec.seed) + " is being made by another process");
+        elsewhere.push_back(spec);
         continue;
       }
       jobs.push_back({.run = ready(spec, variant, newest),
@@ -253,14 +257,36 @@ class Invocation {
     }
     say(fmt::format("{}: {} {}{}, {} there already, {} to make", experiment.name, specs.size(), what,
                     specs.size() == 1 ? "" : "s", summary.reused, jobs.size()));
-    if (jobs.empty()) return summary;
-
     watch_signals();
-    Bars bars(out_, options_.style, static_cast<int64_t>(jobs.size()));
-    const PoolResult result = run_pool(store_, jobs, {options_.jobs, options_.device}, bars);
-    summary.finished = result.finished;
-    summary.failed = result.failed;
+    if (!jobs.empty()) {
+      Bars bars(out_, options_.style, static_cast<int64_t>(jobs.size()));
+      const PoolResult result = run_pool(store_, jobs, {options_.jobs, options_.device}, bars);
+      summary.finished = result.finished;
+      summary.failed = result.failed;
+    }
+    if (elsewhere.empty()) return summary;
+
+    for (const plan::RunSpec& spec : elsewhere) wait_for(spec, variants.at(key_of(spec)));
+    const RunSummary others = make(experiment, elsewhere, variants, what);
+    summary.finished += others.finished;
+    summary.reused += others.reused;
+    summary.failed += others.failed;
     return summary;
+  }
+
+  /// Until another process has ended this run, or is gone. Throws: Interrupted.
+  void wait_for(const plan::RunSpec& spec, store::Id variant) {
+    bool is_said = false;
+    for (;;) {
+      const auto newest = store_.newest_attempt(variant, spec.seed);
+      if (!newest || newest->state != "running") return;
+      if (!std::exchange(is_said, true)) {
+        say(fmt::format("{} seed {} is being made by another process: waiting for it", spec.label, spec.seed));
+      }
+      store_.fail_dead_runs();
+      if (seen_signal() != 0) throw Interrupted{seen_signal()};
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
   }
 
   /// The uuid of a row that a worker may take: one that waits or was interrupted, or a new attempt. Where the attempt

@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace peftlab::run {
@@ -21,6 +22,12 @@ void watch_signals() {
   action.sa_handler = remember;
   sigemptyset(&action.sa_mask);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaction(signal, &action, nullptr);
+}
+
+void end_with(pid_t host) {
+  std::signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != host) std::raise(SIGTERM);  // it was gone before we could ask
 }
 
 int seen_signal() { return seen; }

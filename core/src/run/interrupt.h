@@ -3,10 +3,16 @@
 /// \file
 /// Signals that ask a run to stop after saving.
 
+#include <sys/types.h>
+
 namespace peftlab::run {
 
 /// From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 are remembered instead of ending the process; a second SIGINT ends it at once.
 void watch_signals();
+
+/// From now on the end of the process `host`, which started this one, counts as SIGTERM: a run saves and stops where
+/// nobody is left to hear of it. What is written to it then is lost without a signal.
+void end_with(pid_t host);
 
 /// The signal that was seen, or 0.
 int seen_signal();

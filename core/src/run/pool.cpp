@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <deque>
@@ -58,9 +59,10 @@ class Pool {
     waiting_.pop_front();
     bars_.started(job->run, job->title);
     const int64_t threads = job->threads > 0 ? job->threads : share_;
-    working_.push_back({job, std::make_unique<Child>(std::vector<std::string>{
-                                 "worker", "--store", store_.folder().string(), "--run", job->run, "--device",
-                                 options_.device, "--threads", std::to_string(threads)})});
+    working_.push_back(
+        {job, std::make_unique<Child>(std::vector<std::string>{
+                  "worker", "--host", std::to_string(getpid()), "--store", store_.folder().string(), "--run", job->run,
+                  "--device", options_.device, "--threads", std::to_string(threads)})});
   }
 
   void wait() const {
@@ -85,7 +87,8 @@ class Pool {
 
   void finish(Working& w, const ChildEnd& end) {
     auto row = store_.run(w.job->run).run;
-    if (row.state == "running" || row.state == "pending") {
+    // Another invocation may have taken it first; then it is that one's to tell.
+    if (row.state == "pending" || (row.state == "running" && !store_.is_alive(w.job->run))) {
       // It died without a word: say how, in its stead.
       const std::string said = last_line(w.child->error_tail());
       store_.fail_run(w.job->run, end.signal != 0 ? "killed" : "crashed",
@@ -95,6 +98,8 @@ class Pool {
     if (row.state == "finished") {
       ++result_.finished;
       bars_.ended(w.job->run, "finished");
+    } else if (row.state == "running") {
+      bars_.ended(w.job->run, "is being made by another process");
     } else {
       ++result_.failed;
       bars_.ended(w.job->run, row.state == "failed" ? "FAILED (" + row.error_kind + "): " + row.error_text : row.state);

@@ -44,8 +44,10 @@ ProcessIdentity this_process() {
   return {pid, read_boot_id(), start_ticks(pid).value_or(0)};
 }
 
-bool is_alive(const ProcessIdentity& process) {
-  return process.boot_id == read_boot_id() && start_ticks(process.pid) == process.start_ticks;
+bool is_alive(const ProcessIdentity& process, int64_t silent_ms) {
+  constexpr int64_t kLeaseMs = 60'000;
+  if (process.boot_id != read_boot_id()) return silent_ms < kLeaseMs;
+  return start_ticks(process.pid) == process.start_ticks;
 }
 
 }  // namespace peftlab::store

@@ -18,7 +18,9 @@ struct ProcessIdentity {
 
 ProcessIdentity this_process();
 
-/// Whether that very process still runs: same boot, same start time, and not a zombie.
-bool is_alive(const ProcessIdentity& process);
+/// Whether that very process still runs: same boot, same start time, and not a zombie. Of a process of another boot
+/// (another machine, or this one before it was started again) nothing is known but when it last wrote: it is taken for
+/// alive for a minute from then. `silent_ms`: milliseconds since.
+bool is_alive(const ProcessIdentity& process, int64_t silent_ms);
 
 }  // namespace peftlab::store

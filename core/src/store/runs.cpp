@@ -271,14 +271,24 @@ void Store::cancel_run(const std::string& run) {
   move_run(impl_->db, run, "cancelled", ", ended_ms = ?3", now_ms());
 }
 
+bool Store::is_alive(const std::string& run) const {
+  Statement find =
+      impl_->db.prepare("SELECT pid, boot_id, pid_start, coalesce(heartbeat_ms, 0) FROM runs WHERE uuid = ?");
+  if (!find.bind(run).step() || find.is_null(0)) return false;
+  return store::is_alive({find.integer(0), find.text(1), find.integer(2)}, now_ms() - find.integer(3));
+}
+
 std::vector<std::string> Store::fail_dead_runs() {
   Database& db = impl_->db;
   Transaction transaction(db);
   std::vector<std::string> dead;
-  Statement running =
-      db.prepare("SELECT uuid, pid, boot_id, pid_start FROM runs WHERE state = 'running' ORDER BY run_id");
+  Statement running = db.prepare(
+      "SELECT uuid, pid, boot_id, pid_start, coalesce(heartbeat_ms, 0) FROM runs WHERE state = 'running' ORDER BY "
+      "run_id");
   while (running.step()) {
-    if (!is_alive({running.integer(1), running.text(2), running.integer(3)})) dead.push_back(running.text(0));
+    const int64_t silent_ms = now_ms() - running.integer(4);
+    if (!store::is_alive({running.integer(1), running.text(2), running.integer(3)}, silent_ms))
+      dead.push_back(running.text(0));
   }
   for (const std::string& run : dead) {
     fail_run(run, "worker died", "the process that ran it is gone and has left no reason");

@@ -99,6 +99,8 @@ class Store {
   void fail_run(const std::string& run, const std::string& kind, const std::string& text);
   void interrupt_run(const std::string& run);
   void cancel_run(const std::string& run);
+  /// Whether the process that started it last is alive, as far as can be told from here.
+  bool is_alive(const std::string& run) const;
   /// Fails ("worker died") every running run whose process is gone. Returns their uuids.
   std::vector<std::string> fail_dead_runs();
 

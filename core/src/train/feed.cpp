@@ -3,6 +3,7 @@
 #include <peftlab/error.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 
 namespace peftlab::train {
@@ -100,8 +101,15 @@ Batch Feed::batch(const std::vector<int64_t>& indices, const std::vector<Encoded
   for (size_t i = 0; i < indices.size(); ++i) {
     if (encoded[i].image_at >= 0) pictured.push_back(indices[i]);
   }
-  if (pictured.empty()) return batch.to(device_);
+  if (!pictured.empty()) {
+    const auto start = std::chrono::steady_clock::now();
+    add_pictures(pictured, batch);
+    picture_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  return batch.to(device_);
+}
 
+void Feed::add_pictures(const std::vector<int64_t>& pictured, Batch& batch) {
   const bool frozen = model_.front_is_frozen();
   std::vector<int64_t> wanted;
   for (const int64_t index : pictured) {
@@ -114,7 +122,7 @@ Batch Feed::batch(const std::vector<int64_t>& indices, const std::vector<Encoded
   }
   if (!frozen) {
     batch.images = torch::stack(images);
-    return batch.to(device_);
+    return;
   }
 
   std::unordered_map<int64_t, torch::Tensor> fresh;
@@ -132,7 +140,6 @@ Batch Feed::batch(const std::vector<int64_t>& indices, const std::vector<Encoded
   std::vector<torch::Tensor> rows;
   for (const int64_t index : pictured) rows.push_back(fresh.count(index) ? fresh[index] : features_.at(index));
   batch.image_features = torch::stack(rows);
-  return batch.to(device_);
 }
 
 }  // namespace peftlab::train

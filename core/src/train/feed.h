@@ -33,6 +33,9 @@ class Feed {
   /// Positions of example `index` that carry a label.
   int64_t labelled(int64_t index) const { return labelled_.at(index); }
 
+  /// How long batch() took for pictures so far: waiting until they are decoded, and making features of them.
+  double picture_seconds() const { return picture_seconds_; }
+
   /// Begins to decode the pictures of a coming batch; batch() then waits for them only if they are not ready.
   void prefetch(const std::vector<int64_t>& indices);
 
@@ -48,6 +51,7 @@ class Feed {
     std::future<std::vector<torch::Tensor>> images;
   };
 
+  void add_pictures(const std::vector<int64_t>& pictured, Batch& batch);
   std::vector<torch::Tensor> load(const std::vector<int64_t>& indices);
   void add(Encoded encoded);
   void add_packed(const Tokenizer& tokenizer, int64_t max_length);
@@ -60,6 +64,7 @@ class Feed {
   Prefetched ahead_;
   std::unordered_map<int64_t, torch::Tensor> features_;  ///< by example, on the CPU, while they fit the limit
   int64_t feature_bytes_ = 0;
+  double picture_seconds_ = 0.0;
 };
 
 }  // namespace peftlab::train

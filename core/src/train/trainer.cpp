@@ -76,6 +76,8 @@ class Loop {
       result_ = read_resume_point(watch_.resume_file, kept_, *optimizer_, scaler_);
       result_.optimizer_bytes = bytes;
       result_.seconds_before = result_.seconds;
+      result_.tokens_before = result_.tokens;
+      result_.examples_before = result_.examples;
     }
     session_.set_training(true);
     while (result_.steps < total_ && !result_.interrupted) epoch(result_.steps / in_epoch_);
@@ -90,13 +92,13 @@ class Loop {
     for (int64_t i = result_.steps % in_epoch_; i < in_epoch_ && result_.steps < total_; ++i) {
       const auto* next = i + 1 < in_epoch_ ? &steps[i + 1].front() : nullptr;
       step(steps[i], next);
-      const bool done = result_.steps == total_;
+      const bool done = result_.steps == total_, at_milestone = done || result_.steps % every_ == 0;
+      if (at_milestone) milestone(done);
       if (!done && watch_.stop && watch_.stop()) {
-        save();
+        if (!at_milestone) save();
         result_.interrupted = true;
         return;
       }
-      if (done || result_.steps % every_ == 0) milestone(done);
     }
   }
 

@@ -31,8 +31,10 @@ struct TrainResult {
   int64_t steps = 0;  ///< optimizer steps made in all, before a resume too
   double seconds = 0.0;  ///< of the steps alone: without loading, evaluating and saving
   double seconds_before = 0.0;  ///< the part of them from before a resume
-  int64_t tokens = 0;
+  int64_t tokens = 0;           ///< that went through the model, before a resume too
   int64_t examples = 0;
+  int64_t tokens_before = 0;  ///< the parts of them from before a resume
+  int64_t examples_before = 0;
   int64_t skipped_steps = 0;       ///< by loss scaling
   int64_t optimizer_bytes = 0;     ///< the optimizer's state
   bool interrupted = false;        ///< stopped by Watch::stop; a resume point was written
