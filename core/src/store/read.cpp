@@ -232,11 +232,11 @@ RunDetail Store::run(const std::string& prefix) const {
 
 std::vector<MetricPoint> Store::series(const std::string& run, const std::string& metric) const {
   Statement s =
-      impl_->db.prepare("SELECT step, value, special FROM v_metric WHERE run_uuid = ? AND metric = ? ORDER BY step");
+      impl_->db.prepare("SELECT step, value, special, at_ms FROM v_metric WHERE run_uuid = ? AND metric = ? ORDER BY step");
   s.bind(run, metric);
   std::vector<MetricPoint> points;
   while (s.step()) {
-    points.push_back({metric, s.integer(0), s.is_null(2) ? s.real(1) : special_value(s.text(2))});
+    points.push_back({metric, s.integer(0), s.is_null(2) ? s.real(1) : special_value(s.text(2)), s.integer(3)});
   }
   return points;
 }

@@ -96,6 +96,7 @@ struct MetricPoint {
   std::string metric;  ///< "train/loss", "validation/loss", ...
   int64_t step = 0;    ///< optimizer steps done, from 1
   double value = 0.0;
+  int64_t at_ms = 0;  ///< when it was written, milliseconds since 1970; the store sets it
 };
 
 struct Score {
