@@ -3,7 +3,7 @@
 #include "command.h"
 #include "output.h"
 #include "run/interrupt.h"
-#include "store/store.h"
+#include "store/care.h"
 
 #include <peftlab/error.h>
 #include <peftlab/params.h>
@@ -21,8 +21,16 @@ namespace peftlab::cli {
 namespace {
 
 /// As the contract with scripts has it.
-enum ExitCode { kDone = 0, kFailed = 1, kWrongUse = 2, kBadFile = 3, kBadPlugin = 4, kBadStore = 5, kStoreVersion = 6 };
-
+enum ExitCode {
+  kDone = 0,
+  kFailed = 1,
+  kWrongUse = 2,
+  kBadFile = 3,
+  kBadPlugin = 4,
+  kBadStore = 5,
+  kStoreVersion = 6,
+  kMergeConflict = 7
+};
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> commands = {
@@ -74,7 +82,7 @@ std::string overview() {
          "\nResults go to standard output, all else to standard error.\n"
          "Exit codes: 0 done; 1 a run failed; 2 wrong command line or experiment file; 3 an input file is missing,\n"
          "broken or another; 4 a plugin was refused; 5 the store is locked, full or failing; 6 the store's version;\n"
-         "130, 143 stopped by a signal.\n"
+         "7 two stores contradict each other; 130, 143 stopped by a signal.\n"
          "\nExample:\n  peftlab run experiments/compare.toml\n";
 }
 
@@ -140,6 +148,8 @@ int guarded(const Words& words) {
     return complain(kBadFile, error.what());
   } catch (const PluginError& error) {
     return complain(kBadPlugin, error.what());
+  } catch (const store::MergeConflictError& error) {
+    return complain(kMergeConflict, error.what());
   } catch (const store::StoreVersionError& error) {
     return complain(kStoreVersion, error.what());
   } catch (const StoreError& error) {

@@ -2,6 +2,7 @@
 
 #include "command_line.h"
 #include "report/comparison.h"
+#include "store/care.h"
 
 #include <fmt/format.h>
 
@@ -64,16 +65,52 @@ int backup(const Words& words) {
   return 0;
 }
 
+int merge(const Words& words) {
+  std::filesystem::path folder;
+  std::string other;
+  bool dry_run = false;
+  CommandLine line(
+      "store merge OTHER",
+      "Adds the runs of the store OTHER, made on another machine, with all that belongs to them. Runs that\n"
+      "are here already are known by their uuid, so that merging twice adds nothing. Where the stores\n"
+      "contradict each other nothing is written, and the exit code is 7.",
+      "peftlab store merge node7.store --dry-run");
+  line.operand("OTHER", &other).flag("dry-run", &dry_run, "only say what would be added").store_option(&folder);
+  if (!line.parse(words)) return 0;
+
+  auto store = store::Store::open(folder, dry_run ? store::Mode::read_write : store::Mode::read_write_create);
+  const auto summary = store::merge(store, other, dry_run);
+  for (const std::string& run : summary.left_out) note("left out " + run);
+  note(fmt::format("{} {} runs; {} were here, {} left out", dry_run ? "would add" : "added", summary.runs_added,
+                   summary.runs_known, summary.left_out.size()));
+  return 0;
+}
+
+int upgrade(const Words& words) {
+  std::filesystem::path folder;
+  CommandLine line("store upgrade",
+                   "Makes a store that an older peftlab wrote one that this peftlab reads. What it was is kept in its\n"
+                   "folder backup/.",
+                   "peftlab store upgrade --store peftlab.store");
+  line.store_option(&folder);
+  if (!line.parse(words)) return 0;
+
+  const auto done = store::upgrade(folder);
+  note(done.from == done.to ? fmt::format("{} has schema version {} already", folder.string(), done.to)
+                            : fmt::format("{}: schema version {} is now {}; what it was is {}", folder.string(),
+                                          done.from, done.to, done.backup.string()));
+  return 0;
+}
+
 }  // namespace
 
 int store_command(const Words& words) {
-  return dispatch_part(
-      "store", words,
-      {{"check", "look for damage", check},
-       {"gc", "delete what nothing refers to", gc},
-       {"backup", "copy the whole store", backup},
-       {"merge", "(not in this version)", [](const Words&) -> int { not_in_this_version("store merge"); }},
-       {"upgrade", "(not in this version)", [](const Words&) -> int { not_in_this_version("store upgrade"); }}});
+  return dispatch_part("store", words,
+                       {{"check", "look for damage", check},
+                        {"gc", "delete what nothing refers to", gc},
+                        {"backup", "copy the whole store", backup},
+                        {"merge", "add the runs of another store", merge},
+                        {"upgrade", "bring an older store to this version", upgrade}});
 }
 
 }  // namespace peftlab::cli

@@ -26,6 +26,11 @@ struct Store::Impl {
 /// Opens store.db and checks that it is a store of this version.
 Database open_database(const std::filesystem::path& folder, Mode mode);
 
+/// The tables, triggers and views of this version, and the quantiles, in an empty database.
+void write_schema(Database& db);
+/// Throws: StoreVersionError that says what to do about `file` having another schema version.
+[[noreturn]] void throw_version_error(const std::filesystem::path& file, int64_t version);
+
 /// Milliseconds since 1970.
 int64_t now_ms();
 /// A random uuid, version 4.

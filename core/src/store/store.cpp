@@ -29,10 +29,7 @@ void check_identity(const Database& db, const std::filesystem::path& folder) {
     throw StoreError(fmt::format("{} is a SQLite database, but no peftlab store", file.string()));
   }
   const int64_t version = db.integer("PRAGMA user_version");
-  if (version != kSchemaVersion) {
-    throw StoreVersionError(
-        fmt::format("{} has schema version {}, this peftlab reads version {}", file.string(), version, kSchemaVersion));
-  }
+  if (version != kSchemaVersion) throw_version_error(file, version);
 }
 
 /// Write-ahead logging is a property of the file. The switch needs the file alone and does not wait by itself.
@@ -53,9 +50,7 @@ void create_schema(Database& db) {
   Transaction transaction(db);
   // Another process may have been faster.
   if (!is_empty(db)) return;
-  db.execute(kSchema);
-  Statement quantile = db.prepare("INSERT INTO t_quantiles (df, t975) VALUES (?, ?)");
-  for (int64_t df = 1; df <= kLargestDegreesOfFreedom + 1; ++df) quantile.bind(df, t_quantile_975(df)).run();
+  write_schema(db);
   db.prepare("INSERT INTO store_meta (key, value) VALUES ('uuid', ?), ('created_ms', ?)")
       .bind(make_uuid(), std::to_string(now_ms()))
       .run();
@@ -64,6 +59,21 @@ void create_schema(Database& db) {
 }
 
 }  // namespace
+
+void throw_version_error(const std::filesystem::path& file, int64_t version) {
+  throw StoreVersionError(
+      fmt::format("{} has schema version {}, this peftlab reads version {}: {}", file.string(), version, kSchemaVersion,
+                  version < kSchemaVersion
+                      ? fmt::format("`peftlab store upgrade --store {}` brings it there, and keeps it as it is",
+                                    file.parent_path().string())
+                      : "a newer peftlab reads it"));
+}
+
+void write_schema(Database& db) {
+  db.execute(kSchema);
+  Statement quantile = db.prepare("INSERT INTO t_quantiles (df, t975) VALUES (?, ?)");
+  for (int64_t df = 1; df <= kLargestDegreesOfFreedom + 1; ++df) quantile.bind(df, t_quantile_975(df)).run();
+}
 
 Database open_database(const std::filesystem::path& folder, Mode mode) {
   const std::filesystem::path file = folder / "store.db";
