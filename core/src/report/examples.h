@@ -27,4 +27,18 @@ struct ExampleTest {
 /// they are of other examples.
 std::vector<ExampleTest> example_tests(const store::Store& store, const std::string& a, const std::string& b);
 
+/// A method against the baseline, example by example: its scores, each the mean over the seeds that both were run with,
+/// less the baseline's.
+struct MethodExamples {
+  std::string label, baseline, metric;
+  int64_t n_seeds = 0;
+  statistics::Bootstrap difference;
+  double p_holm = 1.0;  ///< over the methods
+  std::string verdict;  ///< "better" or "worse" where p_holm is below 0.05, else "no clear difference"
+};
+
+/// Of every method with a seed in common with the baseline, and every metric that scores examples. `experiment`: empty
+/// means the newest. Throws: ConfigError if there is no such experiment, or it has no baseline.
+std::vector<MethodExamples> method_example_tests(const store::Store& store, const std::string& experiment);
+
 }  // namespace peftlab::report

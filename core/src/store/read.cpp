@@ -267,6 +267,11 @@ std::vector<PairedRow> Store::paired(const std::string& experiment) const {
   return rows;
 }
 
+std::string Store::config_text(const std::string& experiment) const {
+  Statement s = impl_->db.prepare("SELECT config_text FROM experiments WHERE name = ?");
+  return s.bind(experiment).step() ? s.text(0) : "";
+}
+
 std::vector<CompareRow> Store::base_scores(const std::string& experiment) const {
   Statement s = impl_->db.prepare(
       "SELECT metric, split, value, higher_is_better FROM v_score "

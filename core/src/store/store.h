@@ -129,6 +129,8 @@ class Store {
   std::vector<MetricPoint> series(const std::string& run, const std::string& metric) const;
   std::vector<CompareRow> compare(const std::string& experiment) const;
   std::vector<PairedRow> paired(const std::string& experiment) const;
+  /// The experiment's file at its newest invocation, verbatim.
+  std::string config_text(const std::string& experiment) const;
   /// What the untouched base scores, where the experiment measured it apart from its methods. Metric, split, value and
   /// direction are set, and n is 1.
   std::vector<CompareRow> base_scores(const std::string& experiment) const;
