@@ -22,9 +22,7 @@ using nlohmann::json;
 
 constexpr std::chrono::seconds kPatience{20};
 
-[[noreturn]] void fail(const std::string& what) {
-  throw std::runtime_error("chromium: " + what);
-}
+[[noreturn]] void fail(const std::string& what) { throw std::runtime_error("chromium: " + what); }
 
 /// The bytes that base64 text stands for.
 std::string from_base64(const std::string& text) {
@@ -109,8 +107,7 @@ Chromium::Chromium() {
   from_ = answers[0];
   try {
     const json target = command("Target.createTarget", {{"url", "about:blank"}});
-    const json attached =
-        command("Target.attachToTarget", {{"targetId", target.at("targetId")}, {"flatten", true}});
+    const json attached = command("Target.attachToTarget", {{"targetId", target.at("targetId")}, {"flatten", true}});
     session_ = attached.at("sessionId");
     for (const char* domain : {"Page", "Runtime", "Network", "Log"}) command(std::string(domain) + ".enable");
     resize(1200, 900);
@@ -120,9 +117,7 @@ Chromium::Chromium() {
   }
 }
 
-Chromium::~Chromium() {
-  stop();
-}
+Chromium::~Chromium() { stop(); }
 
 void Chromium::stop() {
   if (to_ >= 0) close(to_);
@@ -211,8 +206,8 @@ void Chromium::navigate(const std::string& url) {
 }
 
 json Chromium::evaluate(const std::string& expression) {
-  const json answer = command("Runtime.evaluate",
-                              {{"expression", expression}, {"returnByValue", true}, {"awaitPromise", true}});
+  const json answer =
+      command("Runtime.evaluate", {{"expression", expression}, {"returnByValue", true}, {"awaitPromise", true}});
   if (answer.contains("exceptionDetails")) fail(expression + ": " + answer["exceptionDetails"].dump());
   return answer.at("result").value("value", json());
 }
@@ -254,8 +249,7 @@ void Chromium::hover(const std::string& selector, bool click) {
 }
 
 void Chromium::screenshot(const std::filesystem::path& file, bool whole_page) {
-  const json answer =
-      command("Page.captureScreenshot", {{"format", "png"}, {"captureBeyondViewport", whole_page}});
+  const json answer = command("Page.captureScreenshot", {{"format", "png"}, {"captureBeyondViewport", whole_page}});
   std::ofstream out(file, std::ios::binary);
   out << from_base64(answer.at("data"));
   if (!out.flush()) fail("cannot write " + file.string());

@@ -1,0 +1,90 @@
+// What the page is made from, read from the store.
+
+#include "report/html.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace peftlab::report {
+
+Curve curve_of(const std::string& label, const std::vector<std::vector<store::MetricPoint>>& runs, int n_buckets) {
+  Curve curve{label, {}, {}, {}, {}, 0, {}};
+  int64_t first = 0, last = -1;
+  for (const std::vector<store::MetricPoint>& run : runs) {
+    for (const store::MetricPoint& point : run) {
+      first = last < 0 ? point.step : std::min(first, point.step);
+      last = std::max(last, point.step);
+    }
+  }
+  if (last < 0) return curve;
+  const int64_t width = std::max<int64_t>(1, (last - first + n_buckets) / n_buckets);
+
+  struct Sums {
+    double x = 0, value = 0;
+    int64_t n = 0;
+  };
+  std::map<int64_t, std::vector<Sums>> buckets;
+  for (const std::vector<store::MetricPoint>& run : runs) {
+    std::map<int64_t, Sums> mine;
+    for (const store::MetricPoint& point : run) {
+      if (!std::isfinite(point.value)) continue;
+      Sums& sums = mine[(point.step - first) / width];
+      sums.x += static_cast<double>(point.step);
+      sums.value += point.value;
+      ++sums.n;
+    }
+    for (const auto& [bucket, sums] : mine) buckets[bucket].push_back(sums);
+  }
+  for (const auto& [bucket, members] : buckets) {
+    double x = 0, mean = 0, low = members.front().value / static_cast<double>(members.front().n), high = low;
+    for (const Sums& sums : members) {
+      const double value = sums.value / static_cast<double>(sums.n);
+      x += sums.x / static_cast<double>(sums.n);
+      mean += value;
+      low = std::min(low, value);
+      high = std::max(high, value);
+    }
+    const auto n = static_cast<double>(members.size());
+    curve.x.push_back(x / n);
+    curve.mean.push_back(mean / n);
+    curve.low.push_back(low);
+    curve.high.push_back(high);
+    curve.n.push_back(static_cast<int64_t>(members.size()));
+  }
+  return curve;
+}
+
+Page page(const store::Store& store, const std::string& experiment) {
+  Page page;
+  page.comparison = comparison(store, experiment);
+  page.store_uuid = store.uuid();
+  using Losses = std::map<std::string, std::vector<std::vector<store::MetricPoint>>>;
+  Losses training, validation;
+  for (const store::RunRow& run : store.runs(page.comparison.experiment)) {
+    if (!run.is_current) continue;
+    page.runs.push_back(store.run(run.uuid));
+    if (!run.is_newest || run.state != "finished") continue;
+    for (const std::string& name : page.runs.back().series) {
+      if (name == "train/loss") training[run.label].push_back(store.series(run.uuid, name));
+      if (name == "validation/loss") validation[run.label].push_back(store.series(run.uuid, name));
+    }
+  }
+  std::vector<std::string> labels;
+  for (const MethodResult& method : page.comparison.methods) labels.push_back(method.label);
+  const auto curves = [&](Losses& losses) {
+    std::vector<Curve> out;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      Curve curve = curve_of(labels[i], losses[labels[i]]);
+      curve.colour = i;
+      if (!curve.x.empty()) out.push_back(std::move(curve));
+    }
+    return out;
+  };
+  page.curves = curves(training);
+  page.validation_curves = curves(validation);
+  page.examples = read_examples(store, page.runs, labels, page.comparison.primary);
+  return page;
+}
+
+}  // namespace peftlab::report
