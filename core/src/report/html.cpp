@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 namespace peftlab::report {
@@ -75,19 +76,36 @@ std::optional<double> number_behind(const Comparison& comparison, const MethodRe
   return found == method.metrics.end() ? std::nullopt : std::optional(found->second.test.mean);
 }
 
+/// The columns of the display table that `wanted` chooses, after the first.
+std::string part_of_table(const Comparison& comparison, const DisplayTable& display, const std::string& caption,
+                          bool (*wanted)(const Comparison&, const std::string&)) {
+  HtmlTable table{caption, {}, {}, std::vector<std::vector<HtmlCell>>(display.rows.size())};
+  for (size_t c = 0; c < display.columns.size(); ++c) {
+    if (c > 0 && !wanted(comparison, display.columns[c])) continue;
+    table.columns.push_back(display.columns[c]);
+    table.right.push_back(display.right[c]);
+    for (size_t i = 0; i < display.rows.size(); ++i) {
+      table.rows[i].push_back(
+          {display.rows[i][c], number_behind(comparison, comparison.methods[i], display.columns[c])});
+    }
+  }
+  return table.columns.size() < 2 ? "" : html_table(table);
+}
+
+bool is_side_column(const Comparison& comparison, const std::string& column) {
+  const auto is = [&](const MetricInfo& metric) { return metric.name == column && column != comparison.primary; };
+  return column.starts_with("retention ") || std::any_of(comparison.metrics.begin(), comparison.metrics.end(), is);
+}
+
+bool is_main_column(const Comparison& comparison, const std::string& column) {
+  return !is_side_column(comparison, column);
+}
+
 std::string verdict_table(const Comparison& comparison) {
   const DisplayTable display = display_table(comparison);
-  HtmlTable table{display.title, display.columns, display.right, {}};
-  for (size_t i = 0; i < display.rows.size(); ++i) {
-    std::vector<HtmlCell> row;
-    for (size_t c = 0; c < display.columns.size(); ++c) {
-      row.push_back({display.rows[i][c], number_behind(comparison, comparison.methods[i], display.columns[c])});
-    }
-    table.rows.push_back(std::move(row));
-  }
-  std::string out = html_table(table);
+  std::string out = part_of_table(comparison, display, display.title, is_main_column);
   for (const std::string& note : display.notes) out += fmt::format("<p class=\"note\">{}</p>\n", shown(note, 1000));
-  return out;
+  return out + part_of_table(comparison, display, "The other metrics: mean ± 95 % interval over seeds", is_side_column);
 }
 
 std::string header(const Page& page) {

@@ -72,17 +72,19 @@ Page page(const store::Store& store, const std::string& experiment) {
   }
   std::vector<std::string> labels;
   for (const MethodResult& method : page.comparison.methods) labels.push_back(method.label);
-  const auto curves = [&](Losses& losses) {
+  // The loss of single batches is mostly noise: a part of the curve is the mean of several.
+  constexpr int kTrainingParts = 30, kValidationParts = 200;
+  const auto curves = [&](Losses& losses, int n_parts) {
     std::vector<Curve> out;
     for (size_t i = 0; i < labels.size(); ++i) {
-      Curve curve = curve_of(labels[i], losses[labels[i]]);
+      Curve curve = curve_of(labels[i], losses[labels[i]], n_parts);
       curve.colour = i;
       if (!curve.x.empty()) out.push_back(std::move(curve));
     }
     return out;
   };
-  page.curves = curves(training);
-  page.validation_curves = curves(validation);
+  page.curves = curves(training, kTrainingParts);
+  page.validation_curves = curves(validation, kValidationParts);
   page.examples = read_examples(store, page.runs, labels, page.comparison.primary);
   return page;
 }

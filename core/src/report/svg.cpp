@@ -276,7 +276,8 @@ std::string curve_chart(const std::string& title, const std::string& x_name, con
           curve.high[i], n);
     }
     for (size_t i = curve.x.size(); i-- > 0;) band += fmt::format("{:.1f},{:.1f} ", x(curve.x[i]), y(curve.low[i]));
-    out += open_method(curve.colour) + fmt::format("<polygon points=\"{}\" class=\"fill band\"/>\n", band);
+    out += open_method(curve.colour) +
+           fmt::format("<polygon points=\"{}\" class=\"fill band{}\"/>\n", band, curves.size() > 6 ? " pale" : "");
     out += fmt::format("<polyline points=\"{}\" class=\"stroke line\"/>\n", mean) + hits;
     if (curve.x.size() == 1) out += mark(x(curve.x[0]), y(curve.mean[0]), curve.colour, curve.label);
     out += "</g>\n";
