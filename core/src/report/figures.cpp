@@ -127,7 +127,7 @@ std::string render_figures(const Page& page) {
   if (!page.curves.empty() || !page.validation_curves.empty()) {
     out +=
         "<h2 id=\"learning\">Learning curves</h2>\n<p class=\"note\">Lines are means over seeds; a band reaches from "
-        "the least to the greatest of them.</p>\n";
+        "the least to the greatest of them. Training losses are means over parts of a thirtieth of the steps.</p>\n";
     out += figure(
         curve_chart("Training loss: mean over seeds, band from least to greatest", "optimizer step", page.curves));
     out += figure(curve_chart("Validation loss: mean over seeds, band from least to greatest", "optimizer step",

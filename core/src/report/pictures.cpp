@@ -110,6 +110,7 @@ std::string render_examples(const Examples& examples, const std::string& primary
       "<h2 id=\"examples\">Predictions</h2>\n<p class=\"note\">The first {} test examples, each method with seed "
       "{}; scores are of {} on the example alone where it scores examples.</p>\n",
       examples.examples.size(), *examples.seed, shown(primary));
+  out += "<div class=\"two\">\n";
   for (const Example& example : examples.examples) {
     const bool pictured = !example.image.empty() || !example.no_image.empty();
     out += pictured ? "<div class=\"example\"><div>" : "<div class=\"example plain\">";
@@ -126,7 +127,7 @@ std::string render_examples(const Examples& examples, const std::string& primary
     }
     out += html_table(table) + "</div></div>\n";
   }
-  return out;
+  return out + "</div>\n";
 }
 
 }  // namespace peftlab::report

@@ -14,12 +14,28 @@ namespace {
 
 using Flat = std::map<std::string, Value>;
 
+/// A list of methods is told by their plugins: lora's rank is "lora.rank".
 void flatten(const Table& table, const std::string& prefix, Flat& out) {
   for (const auto& [key, value] : table) {
     if (const Table* inner = value.get_if<Table>()) {
-      flatten(*inner, prefix + key + ".", out);
-    } else {
+      flatten(*inner, key == "options" ? prefix : prefix + key + ".", out);
+      continue;
+    }
+    const List* list = value.get_if<List>();
+    if (key != "methods" || !list) {
       out[prefix + key] = value;
+      continue;
+    }
+    for (const Value& method : *list) {
+      const Value* plugin = method.find("plugin");
+      const Value* options = method.find("options");
+      const Table* inner = options ? options->get_if<Table>() : nullptr;
+      if (!plugin || !inner) {
+        out[prefix + key] = value;
+        break;
+      }
+      const auto* name = plugin->get_if<std::string>();
+      flatten(*inner, (name ? *name : to_json(*plugin)) + ".", out);
     }
   }
 }
@@ -133,7 +149,7 @@ std::string render_settings(const Page& page) {
       const Value *a = find(config, key), *b = find(configs.front(), key);
       return a && b ? *a == *b : a == b;
     });
-    if (!same && key != "label") differing.push_back(key);
+    if (!same && key != "label" && key != "is_baseline") differing.push_back(key);
   }
   if (differing.empty()) return "";
   std::string out = "<h2 id=\"settings\">Settings</h2>\n";
@@ -183,25 +199,23 @@ std::string render_seeds(const Page& page) {
     }
   }
   if (scores.empty()) return "";
-  HtmlTable table{comparison.primary + " on test, one row a seed: differences are taken within rows",
-                  {"seed"},
-                  {true},
+  HtmlTable table{comparison.primary + " on test, one column a seed: differences are taken within columns",
+                  {"method"},
+                  {false},
                   {},
                   true,
                   "",
                   120};
-  for (const MethodResult& method : comparison.methods) {
-    table.columns.push_back(method.label);
+  for (const auto& [seed, by_label] : scores) {
+    table.columns.push_back(fmt::format("seed {}", seed));
     table.right.push_back(true);
   }
-  for (const auto& [seed, by_label] : scores) {
-    std::vector<HtmlCell> row{{std::to_string(seed), static_cast<double>(seed)}};
-    for (const MethodResult& method : comparison.methods) {
+  for (const MethodResult& method : comparison.methods) {
+    std::vector<HtmlCell> row{{method.label, {}}};
+    for (const auto& [seed, by_label] : scores) {
       const auto found = by_label.find(method.label);
-      if (found == by_label.end())
-        row.push_back({"-", {}});
-      else
-        row.push_back({fmt::format("{:.5g}", found->second), found->second});
+      const bool has = found != by_label.end();
+      row.push_back(has ? HtmlCell{fmt::format("{:.5g}", found->second), found->second} : HtmlCell{"-", {}});
     }
     table.rows.push_back(std::move(row));
   }

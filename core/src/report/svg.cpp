@@ -401,6 +401,7 @@ std::string parallel_chart(const std::string& title, const std::vector<Axis>& ax
   const double top = kTop + 34, bottom = plot_bottom(threads.size());
   const double step = (kPlotRight - 110) / static_cast<double>(axes.size() - 1);
   std::string out = open_svg(title, bottom + 24, "One line a method, through its value on every axis.");
+  std::string labels;  // over the lines
   const auto y_of = [&](double place) { return bottom - place * (bottom - top); };
   for (size_t a = 0; a < axes.size(); ++a) {
     const double x = 30 + step * static_cast<double>(a);
@@ -408,7 +409,8 @@ std::string parallel_chart(const std::string& title, const std::vector<Axis>& ax
     out += text(x - 24, a % 2 == 0 ? kTop + 6 : kTop + 22, "start",
                 fitted(axes[a].name, static_cast<size_t>(2 * step / kCharacter) - 1));
     for (const auto& [place, label] : axes[a].labels) {
-      out += text(x + 5, y_of(place) + 4, "start", fitted(label, static_cast<size_t>(step / kCharacter) - 2), "faint");
+      labels +=
+          text(x + 5, y_of(place) + 4, "start", fitted(label, static_cast<size_t>(step / kCharacter) - 2), "faint");
     }
   }
   std::vector<std::pair<std::string, size_t>> entries;
@@ -427,7 +429,7 @@ std::string parallel_chart(const std::string& title, const std::vector<Axis>& ax
            fmt::format("<path class=\"mark line stroke\" d=\"{}\"><title>{}</title></path>\n</g>\n", path,
                        escape_html(thread.tip.empty() ? thread.label : thread.tip));
   }
-  return out + legend(kLegend, entries) + "</svg>\n";
+  return out + labels + legend(kLegend, entries) + "</svg>\n";
 }
 
 }  // namespace peftlab::report
