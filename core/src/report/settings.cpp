@@ -107,12 +107,7 @@ std::string parallel(const Comparison& comparison, const std::vector<Flat>& conf
     high = std::max(high, result->test.mean);
   }
   if (!(low < high)) return "";
-  // The settings that most methods have say most.
   std::vector<std::string> chosen = keys;
-  const auto holders = [&](const std::string& key) {
-    return std::count_if(configs.begin(), configs.end(), [&](const Flat& config) { return config.contains(key); });
-  };
-  std::stable_sort(chosen.begin(), chosen.end(), [&](const auto& a, const auto& b) { return holders(a) > holders(b); });
   if (chosen.size() > kAxes) chosen.resize(kAxes);
   std::vector<Axis> axes;
   for (const std::string& key : chosen) {
@@ -127,7 +122,8 @@ std::string parallel(const Comparison& comparison, const std::vector<Flat>& conf
       threads[m].tip += fmt::format("\n{}: {}\nn = {}", comparison.primary, result->test.mean, result->test.n);
   }
   std::string title = "Settings and " + comparison.primary;
-  if (keys.size() > kAxes) title += fmt::format(": the {} of {} settings that most methods have", kAxes, keys.size());
+  if (keys.size() > kAxes)
+    title += fmt::format(": the first {} of the {} settings that differ and that all methods have", kAxes, keys.size());
   return parallel_chart(title, axes, threads);
 }
 
@@ -153,25 +149,30 @@ std::string render_settings(const Page& page) {
   }
   if (differing.empty()) return "";
   std::string out = "<h2 id=\"settings\">Settings</h2>\n";
-  bool numbers = differing.size() == 1;
-  for (const Flat& config : configs) numbers = numbers && number_of(find(config, differing.front()));
+  // A line needs a place on every axis: only settings that all methods have are drawn.
+  std::vector<std::string> drawn;
+  for (const std::string& key : differing) {
+    const auto has = [&](const Flat& config) { return config.contains(key); };
+    if (std::all_of(configs.begin(), configs.end(), has)) drawn.push_back(key);
+  }
+  bool numbers = drawn.size() == 1;
+  for (const Flat& config : configs) numbers = numbers && number_of(find(config, drawn.front()));
   std::string svg;
   if (numbers) {
     std::vector<Mark> marks;
     for (size_t i = 0; i < configs.size(); ++i) {
       const MetricResult* result = primary_of(comparison.methods[i], comparison.primary);
       if (!result) continue;
-      const double x = *number_of(find(configs[i], differing.front()));
+      const double x = *number_of(find(configs[i], drawn.front()));
       marks.push_back({comparison.methods[i].label, x, result->test.mean, result->test.ci95_low, result->test.ci95_high,
                        i,
-                       fmt::format("{}\n{}: {}\n{}: {}\nn = {}", comparison.methods[i].label, differing.front(), x,
+                       fmt::format("{}\n{}: {}\n{}: {}\nn = {}", comparison.methods[i].label, drawn.front(), x,
                                    comparison.primary, result->test.mean, result->test.n),
                        false});
     }
-    svg = scatter_chart(comparison.primary + " against " + differing.front(), differing.front(), comparison.primary,
-                        marks);
-  } else {
-    svg = parallel(comparison, configs, differing);
+    svg = scatter_chart(comparison.primary + " against " + drawn.front(), drawn.front(), comparison.primary, marks);
+  } else if (!drawn.empty()) {
+    svg = parallel(comparison, configs, drawn);
   }
   if (!svg.empty()) out += "<figure>" + svg + "</figure>\n";
   HtmlTable table{
