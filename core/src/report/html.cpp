@@ -105,7 +105,14 @@ std::string verdict_table(const Comparison& comparison) {
   const DisplayTable display = display_table(comparison);
   std::string out = part_of_table(comparison, display, display.title, is_main_column);
   for (const std::string& note : display.notes) out += fmt::format("<p class=\"note\">{}</p>\n", shown(note, 1000));
-  return out + part_of_table(comparison, display, "The other metrics: mean ± 95 % interval over seeds", is_side_column);
+  return out;
+}
+
+std::string other_metrics(const Comparison& comparison) {
+  const std::string table =
+      part_of_table(comparison, display_table(comparison),
+                    "Mean ± 95 % interval over seeds on test; changes on retention", is_side_column);
+  return table.empty() ? "" : "<h2 id=\"others\">Other metrics</h2>\n" + table;
 }
 
 std::string header(const Page& page) {
@@ -146,7 +153,7 @@ std::string render_html(const Page& page) {
       "</head>\n<body>\n",
       script_hash(), shown(page.comparison.experiment), kStyle);
   out += header(page) + "<h2 id=\"verdicts\">Verdicts</h2>\n" + verdict_table(page.comparison);
-  out += render_figures(page) + render_settings(page) + render_seeds(page);
+  out += render_figures(page) + other_metrics(page.comparison) + render_settings(page) + render_seeds(page);
   out += render_examples(page.examples, page.comparison.primary) + render_provenance(page) + footer(page);
   return out + "<script>" + kScript + "</script>\n</body>\n</html>\n";
 }
