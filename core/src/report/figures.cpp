@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace peftlab::report {
 namespace {
@@ -111,6 +112,16 @@ std::string costs(const Comparison& comparison, const CostKind& kind) {
   return figure(bar_chart(kind.title, bars));
 }
 
+/// Whether x is better seen logarithmically: 0.0003, 0.001, 0.003.
+bool spans_powers(const std::vector<Curve>& curves) {
+  double least = std::numeric_limits<double>::infinity(), most = 0.0;
+  for (const Curve& curve : curves) {
+    least = std::min(least, curve.x.front());
+    most = std::max(most, curve.x.back());
+  }
+  return least > 0 && most >= 20 * least;
+}
+
 }  // namespace
 
 std::string render_figures(const Page& page) {
@@ -132,6 +143,13 @@ std::string render_figures(const Page& page) {
         curve_chart("Training loss: mean over seeds, band from least to greatest", "optimizer step", page.curves));
     out += figure(curve_chart("Validation loss: mean over seeds, band from least to greatest", "optimizer step",
                               page.validation_curves));
+  }
+  if (!page.searches.empty()) {
+    out += "<h2 id=\"search\">Search</h2>\n<p class=\"note\">What [tune] tried, the same for every method.</p>\n";
+  }
+  for (const SearchCurves& search : page.searches) {
+    out += figure(curve_chart(fmt::format("{} on validation", comparison.primary), search.key, search.curves,
+                              spans_powers(search.curves)));
   }
   std::string trades, bars;
   for (const CostKind& kind : kCosts) {

@@ -63,8 +63,8 @@ std::optional<double> number_behind(const Comparison& comparison, const MethodRe
   if (column == "trainable") return real(method.trainable_parameters);
   if (column == "training") return method.train_seconds;
   if (column == "memory") return real(method.peak_memory_bytes);
-  for (const auto& [name, change] : method.retention_change) {
-    if (column == "retention " + name) return change;
+  for (const auto& [name, after] : method.retention) {
+    if (column == "retention " + name) return after;
   }
   const auto primary = method.metrics.find(comparison.primary);
   if (primary != method.metrics.end()) {
@@ -111,7 +111,7 @@ std::string verdict_table(const Comparison& comparison) {
 std::string other_metrics(const Comparison& comparison) {
   const std::string table =
       part_of_table(comparison, display_table(comparison),
-                    "Mean ± 95 % interval over seeds on test; changes on retention", is_side_column);
+                    "Mean ± 95 % interval over seeds on test; means on retention, and their change", is_side_column);
   return table.empty() ? "" : "<h2 id=\"others\">Other metrics</h2>\n" + table;
 }
 
@@ -135,11 +135,13 @@ std::string footer(const Page& page) {
   return fmt::format(
       "<h2 id=\"method\">How to read this</h2>\n<p>Intervals are Student's t over seeds, 95 %. A verdict compares a "
       "method with the baseline on the same seeds: it is &quot;no clear difference&quot; where p, of the paired t-test "
-      "and after Holm's correction over the methods, is not below 0.05, and is withheld below two seeds. Times are of "
-      "training alone, memory is its peak in the run's own process.</p>\n"
+      "and after Holm's correction over the methods, is not below 0.05, and is withheld below two seeds; methods that "
+      "share no two "
+      "seeds with the baseline are compared by Welch's test. Times are of training alone, memory is its peak in the "
+      "run's own process.</p>\n"
       "<p>This page: <code>peftlab report '{}' -o FILE.html</code>. Its runs: <code>peftlab run FILE.toml</code>, with "
-      "the experiment's file, which the store keeps. Store <code>{}</code>, schema {}.</p>\n",
-      name, shown(page.store_uuid), store::kSchemaVersion);
+      "this file, which the store <code>{}</code> (schema {}) keeps.</p>\n<pre>{}</pre>\n",
+      name, shown(page.store_uuid), store::kSchemaVersion, shown(page.config_text, 20'000));
 }
 
 }  // namespace

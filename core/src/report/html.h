@@ -12,13 +12,20 @@
 
 namespace peftlab::report {
 
+/// What [tune] tried: the primary metric on validation data over the values of one key.
+struct SearchCurves {
+  std::string key;  ///< of [train]: "learning_rate"
+  std::vector<Curve> curves;
+};
+
 /// What the page shows beyond the comparison.
 struct Page {
   Comparison comparison;
-  std::string store_uuid;
+  std::string store_uuid, config_text;
   std::vector<Curve> curves;             ///< train/loss: mean over seeds, band from least to greatest
   std::vector<Curve> validation_curves;  ///< the same of validation/loss
   std::vector<store::RunDetail> runs;    ///< of the present variants, in the file's order
+  std::vector<SearchCurves> searches;
   Examples examples;
 };
 

@@ -5,8 +5,65 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 namespace peftlab::report {
+namespace {
+
+std::optional<double> number(const Value* value) {
+  if (!value) return std::nullopt;
+  if (const auto* whole = value->get_if<int64_t>()) return static_cast<double>(*whole);
+  const auto* real = value->get_if<double>();
+  return real ? std::optional(*real) : std::nullopt;
+}
+
+/// What trials scored on validation data, by label and value of one [train] key; of several trials of a value the best.
+std::map<std::string, std::map<double, double>> scores_of(const std::vector<store::RunDetail>& trials,
+                                                          const std::string& key, const std::string& metric) {
+  std::map<std::string, std::map<double, double>> found;
+  for (const store::RunDetail& trial : trials) {
+    const auto train = trial.config.find("train");
+    const auto value = train == trial.config.end() ? std::nullopt : number(train->second.find(key));
+    if (!value || trial.run.state != "finished") continue;
+    for (const store::Score& score : trial.scores) {
+      if (score.split != "validation" || score.metric != metric) continue;
+      double& best = found[trial.run.of_label.value_or("")].try_emplace(*value, score.value).first->second;
+      best = score.higher_is_better ? std::max(best, score.value) : std::min(best, score.value);
+    }
+  }
+  return found;
+}
+
+/// One figure for each key with numbers that [tune] chose.
+std::vector<SearchCurves> searches(const std::vector<store::RunDetail>& trials, const Comparison& comparison) {
+  std::set<std::string> keys;
+  for (const MethodResult& method : comparison.methods) {
+    for (const store::Choice& choice : method.choices) {
+      if (choice.chosen_by == "tune") keys.insert(choice.option.substr(choice.option.find('.') + 1));
+    }
+  }
+  std::vector<SearchCurves> out;
+  for (const std::string& key : keys) {
+    const auto scores = scores_of(trials, key, comparison.primary);
+    SearchCurves search{key, {}};
+    for (size_t i = 0; i < comparison.methods.size(); ++i) {
+      const auto found = scores.find(comparison.methods[i].label);
+      if (found == scores.end() || comparison.methods[i].choices.empty()) continue;
+      Curve curve{comparison.methods[i].label, {}, {}, {}, {}, i};
+      for (const auto& [value, score] : found->second) {
+        curve.x.push_back(value);
+        curve.mean.push_back(score);
+        curve.n.push_back(1);
+      }
+      curve.low = curve.high = curve.mean;
+      search.curves.push_back(std::move(curve));
+    }
+    if (!search.curves.empty()) out.push_back(std::move(search));
+  }
+  return out;
+}
+
+}  // namespace
 
 Curve curve_of(const std::string& label, const std::vector<std::vector<store::MetricPoint>>& runs, int n_buckets) {
   Curve curve{label, {}, {}, {}, {}, 0, {}};
@@ -59,10 +116,13 @@ Page page(const store::Store& store, const std::string& experiment) {
   Page page;
   page.comparison = comparison(store, experiment);
   page.store_uuid = store.uuid();
+  page.config_text = store.config_text(page.comparison.experiment);
   using Losses = std::map<std::string, std::vector<std::vector<store::MetricPoint>>>;
   Losses training, validation;
+  std::vector<store::RunDetail> trials;
   for (const store::RunRow& run : store.runs(page.comparison.experiment)) {
-    if (!run.is_current) continue;
+    if (run.is_current && run.is_newest && run.role == "trial") trials.push_back(store.run(run.uuid));
+    if (!run.is_compared()) continue;
     page.runs.push_back(store.run(run.uuid));
     if (!run.is_newest || run.state != "finished") continue;
     for (const std::string& name : page.runs.back().series) {
@@ -85,6 +145,7 @@ Page page(const store::Store& store, const std::string& experiment) {
   };
   page.curves = curves(training, kTrainingParts);
   page.validation_curves = curves(validation, kValidationParts);
+  page.searches = searches(trials, page.comparison);
   page.examples = read_examples(store, page.runs, labels, page.comparison.primary);
   return page;
 }

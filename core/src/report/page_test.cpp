@@ -58,8 +58,14 @@ class PageParts : public store::testing::StoreTest {
   /// A finished run with one prediction.
   void predict(store::Id variant, int64_t seed, const std::string& said, const std::string& image = "") {
     Table line{{"example", 0}, {"prompt", "what?"}, {"reference", "it"}, {"prediction", said}, {"item/accuracy", 0.25}};
-    if (!image.empty()) line["image"] = image;
-    const std::string run = start(variant, seed);
+    store::RunInputs inputs;
+    if (!image.empty()) {
+      const auto data = folder_ / "data.csv";
+      write_text(data, "image_path,text\n" + image + ",it\n");
+      inputs.datasets = {store_.add_dataset({"data.csv", "test", data.string(), 1, store::testing::sha('d')})};
+    }
+    const std::string run = store_.create_run(variant, seed, inputs);
+    store_.start_run(run, store_.add_environment({}), "test");
     store_.put_scores(run, std::vector<store::Score>{{"accuracy", "test", 0.5, 1, true}});
     store_.add_artifact(run, "predictions_test.jsonl", "predictions", store_.put_object(to_json(line) + "\n"));
     store_.finish_run(run, {store::testing::sha('a'), 100, 1000});
@@ -79,20 +85,48 @@ TEST_F(PageParts, PredictionsAreOfTheLeastSeedThatAllHave) {
 }
 
 TEST_F(PageParts, PicturesAreEmbeddedOrSaidToBeMissing) {
-  const std::string png = (folder_ / "a.png").string(), text = (folder_ / "b.png").string();
-  const std::string large = (folder_ / "c.png").string();
-  write_text(png, "\x89PNG\r\n\x1a\nrest");
-  write_text(text, "<svg onload=alert(1)>");
-  write_text(large, "\x89PNG\r\n\x1a\n" + std::string(200'000, 'x'));
+  const std::string png = "a.png", text = "b.png", large = "c.png";  // beside the data file
+  write_text(folder_ / png, "\x89PNG\r\n\x1a\nrest");
+  write_text(folder_ / text, "<svg onload=alert(1)>");
+  write_text(folder_ / large, "\x89PNG\r\n\x1a\n" + std::string(200'000, 'x'));
   const std::vector<std::pair<std::string, std::string>> cases{{png, "src=\"data:image/png;base64,iVBORw0KGgpyZXN0\""},
                                                                {text, "is neither PNG nor JPEG"},
                                                                {large, "is larger than 200 kB"},
-                                                               {(folder_ / "none.png").string(), "is not there"}};
+                                                               {"none.png", "is not there"}};
   for (const auto& [file, said] : cases) {
     const auto fresh = begin({"full" + file});
     predict(fresh.begin()->second, 0, "p", file);
     EXPECT_THAT(render_html(page(store_, "e")), HasSubstr(said));
   }
+  // What was answered is not what the file says now, or the file is gone.
+  write_text(folder_ / "data.csv", "image_path,text\na.png,another\n");
+  EXPECT_THAT(render_html(page(store_, "e")), HasSubstr("the data file has changed since"));
+  std::filesystem::remove(folder_ / "data.csv");
+  EXPECT_THAT(render_html(page(store_, "e")), Not(HasSubstr("<img")));
+}
+
+TEST_F(PageParts, WhatASearchTriedIsDrawnForEachMethod) {
+  const auto trial = [&](const std::string& key, double rate) {
+    return store::Variant{
+        key,   "full [" + key + "]", "full", {}, Table{{"train", Table{{"learning_rate", rate}}}}, false, "trial",
+        "full"};
+  };
+  store::Variant full{"k", "full", "full", {"full"}, {}, true};
+  full.choices = {{"train.learning_rate", "tune", 0.5, {0.005, 0.5}, "accuracy on validation", {}, 2, 1.0}};
+  const auto ids =
+      store_.begin_invocation({"e", "seeds = [0]", "accuracy"}, {full, trial("low", 0.005), trial("high", 0.5)});
+  finish(ids[0], 0, 0.5);
+  finish(ids[1], 0, {{"accuracy", "validation", 0.25, 10, true}});
+  finish(ids[2], 0, {{"accuracy", "validation", 0.75, 10, true}});
+  const Page made = page(store_, "e");
+  ASSERT_EQ(made.searches.size(), 1u);
+  ASSERT_EQ(made.searches[0].curves.size(), 1u);
+  EXPECT_EQ(made.searches[0].curves[0].x, (std::vector<double>{0.005, 0.5}));
+  EXPECT_EQ(made.searches[0].curves[0].mean, (std::vector<double>{0.25, 0.75}));
+  EXPECT_EQ(made.runs.size(), 1u) << "a trial is no run of the comparison";
+  const std::string html = render_html(made);
+  EXPECT_THAT(html,
+              AllOf(HasSubstr("accuracy on validation"), HasSubstr("learning_rate 0.005"), HasSubstr("seeds = [0]")));
 }
 
 TEST_F(PageParts, SettingsThatDifferAreToldByTheirPlugins) {

@@ -4,6 +4,7 @@
 #include "support/files.h"
 
 #include <peftlab/error.h>
+#include <peftlab/records.h>
 #include <peftlab/value.h>
 
 #include <fmt/format.h>
@@ -59,6 +60,45 @@ void add_image(const std::string& path, Example& example) {
   }
 }
 
+/// The data file that was tested on, to find an example's picture.
+class TestData {
+ public:
+  explicit TestData(const store::RunDetail& run) {
+    for (const store::Dataset& data : run.datasets) {
+      if (data.split != "test") continue;
+      file_ = data.path;
+      try {
+        records_.emplace(file_, Records::Watch{});
+        if (records_->size() != data.n_rows) records_.reset();
+      } catch (const FormatError&) {
+        // It is gone, or another: then there are no pictures to show.
+      }
+    }
+  }
+
+  void add_image_of(int64_t number, Example& example) const {
+    if (!records_) return;
+    Table fields;
+    try {
+      fields = records_->fields(number);
+    } catch (const FormatError&) {
+      return;  // it changes while we look
+    }
+    const Value record = fields;
+    const std::string name = text_of(record, "image_path") + text_of(record, "img");
+    if (name.empty()) return;
+    if (text_of(record, "text") + text_of(record, "label") != example.reference) {
+      example.no_image = "the data file has changed since";
+      return;
+    }
+    add_image((file_.parent_path() / name).string(), example);
+  }
+
+ private:
+  std::filesystem::path file_;
+  std::optional<Records> records_;
+};
+
 std::vector<Value> first_lines(const store::Store& store, const std::string& sha256, size_t limit) {
   std::istringstream lines(store.get_object(sha256));
   std::vector<Value> out;
@@ -85,6 +125,10 @@ Examples read_examples(const store::Store& store, const std::vector<store::RunDe
     if (all && !out.seed) out.seed = seed;
   }
   if (!out.seed) return out;
+  std::optional<TestData> data;
+  for (const store::RunDetail& detail : runs) {
+    if (detail.run.state == "finished" && detail.run.seed == *out.seed && !data) data.emplace(detail);
+  }
   for (const std::string& label : labels) {
     if (!kept.contains(label)) continue;
     const std::vector<Value> lines = first_lines(store, kept[label][*out.seed], limit);
@@ -92,8 +136,7 @@ Examples read_examples(const store::Store& store, const std::vector<store::RunDe
       const std::string prompt = text_of(lines[i], "prompt"), reference = text_of(lines[i], "reference");
       if (i == out.examples.size()) {
         out.examples.push_back({text_of(lines[i], "example"), prompt, reference, "", "", {}});
-        const std::string path = text_of(lines[i], "image");
-        if (!path.empty()) add_image(path, out.examples.back());
+        data->add_image_of(static_cast<int64_t>(i), out.examples.back());
       }
       // A method that answered other examples (its data changed) is not put beside them.
       if (out.examples[i].prompt != prompt || out.examples[i].reference != reference) continue;

@@ -242,11 +242,13 @@ std::vector<double> ticks(double low, double high, int wanted) {
   return out;
 }
 
-std::string curve_chart(const std::string& title, const std::string& x_name, const std::vector<Curve>& curves) {
+std::string curve_chart(const std::string& title, const std::string& x_name, const std::vector<Curve>& curves,
+                        bool logarithmic) {
+  const auto place = [&](double value) { return logarithmic ? std::log10(value) : value; };
   Range xs, ys;
   for (const Curve& curve : curves) {
     for (size_t i = 0; i < curve.x.size(); ++i) {
-      xs.add(curve.x[i]);
+      xs.add(place(curve.x[i]));
       ys.add(curve.low[i]);
       ys.add(curve.high[i]);
     }
@@ -257,7 +259,7 @@ std::string curve_chart(const std::string& title, const std::string& x_name, con
   const double bottom = plot_bottom(curves.size());
   const Scale x{xs.low, xs.high, kLeft, kPlotRight}, y{ys.low, ys.high, bottom, kTop};
   std::string out = open_svg(title, bottom + 44, "One line a method, the mean over its seeds.") + y_axis(y, "");
-  for (const auto& [at, label] : axis_ticks(x, false)) out += text(at, bottom + 18, "middle", label, "faint");
+  for (const auto& [at, label] : axis_ticks(x, logarithmic)) out += text(at, bottom + 18, "middle", label, "faint");
   out += text((x.from + x.to) / 2, bottom + 36, "middle", fitted(x_name, 60));
   std::vector<std::pair<std::string, size_t>> entries;
   for (const Curve& curve : curves) {
@@ -265,21 +267,22 @@ std::string curve_chart(const std::string& title, const std::string& x_name, con
     std::string mean, band, hits;
     const size_t stride = std::max<size_t>(1, curve.x.size() / 24);
     for (size_t i = 0; i < curve.x.size(); ++i) {
-      mean += fmt::format("{:.1f},{:.1f} ", x(curve.x[i]), y(curve.mean[i]));
-      band += fmt::format("{:.1f},{:.1f} ", x(curve.x[i]), y(curve.high[i]));
+      mean += fmt::format("{:.1f},{:.1f} ", x(place(curve.x[i])), y(curve.mean[i]));
+      band += fmt::format("{:.1f},{:.1f} ", x(place(curve.x[i])), y(curve.high[i]));
       if (i % stride != 0 && i + 1 != curve.x.size()) continue;
       const std::string n = i < curve.n.size() ? fmt::format(", n = {}", curve.n[i]) : "";
       hits += fmt::format(
-          "<circle class=\"mark hit\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\"><title>{}\nstep {}: mean {}, from {} to {}{}"
+          "<circle class=\"mark hit\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\"><title>{}\n{} {}: mean {}, from {} to {}{}"
           "</title></circle>\n",
-          x(curve.x[i]), y(curve.mean[i]), escape_html(curve.label), curve.x[i], curve.mean[i], curve.low[i],
-          curve.high[i], n);
+          x(place(curve.x[i])), y(curve.mean[i]), escape_html(curve.label), escape_html(x_name), curve.x[i],
+          curve.mean[i], curve.low[i], curve.high[i], n);
     }
-    for (size_t i = curve.x.size(); i-- > 0;) band += fmt::format("{:.1f},{:.1f} ", x(curve.x[i]), y(curve.low[i]));
+    for (size_t i = curve.x.size(); i-- > 0;)
+      band += fmt::format("{:.1f},{:.1f} ", x(place(curve.x[i])), y(curve.low[i]));
     out += open_method(curve.colour) +
            fmt::format("<polygon points=\"{}\" class=\"fill band{}\"/>\n", band, curves.size() > 6 ? " pale" : "");
     out += fmt::format("<polyline points=\"{}\" class=\"stroke line\"/>\n", mean) + hits;
-    if (curve.x.size() == 1) out += mark(x(curve.x[0]), y(curve.mean[0]), curve.colour, curve.label);
+    if (curve.x.size() == 1) out += mark(x(place(curve.x[0])), y(curve.mean[0]), curve.colour, curve.label);
     out += "</g>\n";
   }
   return out + legend(kLegend, entries) + "</svg>\n";

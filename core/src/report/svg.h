@@ -56,7 +56,9 @@ struct Thread {
 };
 
 /// Each returns one <svg> element, or nothing if there is nothing to draw.
-std::string curve_chart(const std::string& title, const std::string& x_name, const std::vector<Curve>& curves);
+/// `logarithmic`: of x, which is > 0 then.
+std::string curve_chart(const std::string& title, const std::string& x_name, const std::vector<Curve>& curves,
+                        bool logarithmic = false);
 /// Dots with whiskers, a row each. With `zero`, a line stands there, and the range has it.
 std::string dot_chart(const std::string& title, const std::vector<Bar>& bars, bool zero = false);
 /// Bars from zero; where positive values span more than a factor of 100, logarithmic from the power of ten below the
