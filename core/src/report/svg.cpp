@@ -86,7 +86,7 @@ std::string count_suffix(double value) {
   constexpr std::array<const char*, 5> kSuffixes{"", "k", "M", "G", "T"};
   size_t i = 0;
   double shown = value;
-  while (std::abs(shown) >= 10'000 && i + 1 < kSuffixes.size()) {
+  while (std::abs(shown) >= 1000 && i + 1 < kSuffixes.size()) {
     shown /= 1000;
     ++i;
   }
