@@ -27,6 +27,7 @@ int compare_command(const Words& words);
 int diff_command(const Words& words);
 int query_command(const Words& words);
 int report_command(const Words& words);
+int serve_command(const Words& words);
 int export_command(const Words& words);
 int eval_command(const Words& words);
 int predict_command(const Words& words);

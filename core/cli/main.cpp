@@ -41,6 +41,7 @@ const std::vector<Command>& commands() {
       {"diff", "in what two runs differ", diff_command},
       {"query", "one read-only SQL statement over the store", query_command},
       {"report", "an experiment as one HTML page", report_command},
+      {"serve", "the store as live pages", serve_command},
       {"export", "an experiment as CSV, JSON, Markdown or LaTeX", export_command},
       {"eval", "score a model on a data file, with or without an adapter", eval_command},
       {"predict", "what a model answers to prompts and pictures", predict_command},

@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace peftlab::run {
 namespace {
@@ -129,9 +130,11 @@ class Execution {
                      session_.device, /*with_target=*/true, data_.at("train")->packed());
     end("tokenize", tokenizing);
     std::optional<int64_t> milestones_uj = 0;
+    bool has_begun = false;
     const auto watch = train::Watch{
         .step =
             [&](const train::StepReport& step) {
+              if (!std::exchange(has_begun, true)) store_.add_event(uuid_, "training", {{"steps", step.steps}});
               points_.add("train/loss", step.step, step.loss);
               points_.add("train/learning_rate", step.step, step.learning_rate);
               points_.add("train/gradient_norm", step.step, step.gradient_norm);

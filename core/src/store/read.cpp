@@ -138,6 +138,36 @@ std::vector<RunRow> Store::runs(const std::string& experiment) const {
   return rows;
 }
 
+std::vector<Progress> Store::progress(const std::string& experiment) const {
+  // The last event "training" tells how many steps were planned: {"steps":300}.
+  Statement s = impl_->db.prepare(
+      "SELECT r.uuid, v.label, v.role, r.state, r.seed, r.heartbeat_ms, p.step, p.value, "
+      "(SELECT detail_json FROM run_events e WHERE e.run_id = r.run_id AND e.kind = 'training' ORDER BY event_id DESC "
+      "LIMIT 1) "
+      "FROM runs r JOIN variants v USING (variant_id) JOIN experiments x USING (experiment_id) "
+      "LEFT JOIN metric_points p ON p.run_id = r.run_id "
+      "AND p.metric_id = (SELECT metric_id FROM metrics WHERE name = 'train/loss') AND (p.step, p.segment) = "
+      "(SELECT q.step, q.segment FROM metric_points q WHERE q.run_id = r.run_id AND q.metric_id = p.metric_id "
+      "ORDER BY q.step DESC, q.segment DESC LIMIT 1) "
+      "WHERE x.name = ? AND v.is_current = 1 AND r.attempt = (SELECT max(a.attempt) FROM runs a "
+      "WHERE a.variant_id = r.variant_id AND a.seed = r.seed) ORDER BY r.state <> 'running', v.position, r.seed");
+  s.bind(experiment);
+  std::vector<Progress> rows;
+  while (s.step()) {
+    Progress row{.uuid = s.text(0), .label = s.text(1), .role = s.text(2), .state = s.text(3), .seed = s.integer(4)};
+    row.heartbeat_ms = s.maybe_integer(5);
+    row.step = s.maybe_integer(6);
+    row.loss = s.maybe_real(7);
+    if (!s.is_null(8)) {
+      const Value detail = parse_json(s.text(8), "a run's event");
+      const Value* steps = detail.find("steps");
+      if (steps && steps->get_if<int64_t>()) row.planned_steps = *steps->get_if<int64_t>();
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 RunDetail Store::run(const std::string& prefix) const {
   const Database& db = impl_->db;
   RunDetail detail;

@@ -144,6 +144,16 @@ struct RunRow {
   bool is_compared() const { return is_current && role == "method"; }
 };
 
+/// How far the newest attempt of a current variant and seed is.
+struct Progress {
+  std::string uuid, label, role, state;
+  int64_t seed = 0;
+  std::optional<int64_t> step;           ///< the last of train/loss
+  std::optional<int64_t> planned_steps;  ///< once training has begun
+  std::optional<double> loss;            ///< at that step
+  std::optional<int64_t> heartbeat_ms;
+};
+
 struct Artifact {
   std::string name, kind, sha256;
   int64_t size_bytes = 0;

@@ -123,6 +123,8 @@ class Store {
   std::string resolve_experiment(const std::string& experiment) const;
   /// All runs, or those of one experiment, in the file's order, then by seed and attempt.
   std::vector<RunRow> runs(const std::string& experiment = "") const;
+  /// What is going on in the experiment: newest attempts, those that run first, then in the file's order.
+  std::vector<Progress> progress(const std::string& experiment) const;
   /// The run whose uuid begins with `prefix`.
   /// Throws: ConfigError if none or more than one does.
   RunDetail run(const std::string& prefix) const;
