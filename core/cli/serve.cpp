@@ -31,8 +31,10 @@ int serve_command(const Words& words) {
   note(fmt::format("serving http://{}:{}/ (read-only; Ctrl-C ends)", options.bind, server.port()));
   std::atomic<bool> is_over = false;
   std::thread watcher([&] {
-    while (run::seen_signal() == 0 && !is_over) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    server.stop();
+    // More than once: a server that has not begun to listen hears nothing.
+    for (; !is_over; std::this_thread::sleep_for(std::chrono::milliseconds(100))) {
+      if (run::seen_signal() != 0) server.stop();
+    }
   });
   server.run();
   is_over = true;

@@ -5,12 +5,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace peftlab::attach {
 
 torch::Tensor probe_logits(Model& model) {
   const torch::NoGradGuard no_grad;
   std::vector<int64_t> tokens;
-  for (int64_t i = 1; i <= 32; ++i) tokens.push_back(i * 7919 % model.facts().vocabulary);
+  const int64_t n = std::min<int64_t>(32, model.facts().max_length - taken_positions(model));
+  for (int64_t i = 1; i <= n; ++i) tokens.push_back(i * 7919 % model.facts().vocabulary);
   Encoded text;
   text.tokens = tokens;
   text.labels = std::vector<int64_t>(tokens.size(), kNoLabel);

@@ -7,7 +7,8 @@
 
 namespace peftlab::attach {
 
-/// Logits after each of 32 tokens, the same at every call, [32, vocabulary or classes] in float32.
+/// Logits after each of n tokens, the same at every call, [n, vocabulary or classes] in float32; n is 32, or what the model
+/// holds.
 torch::Tensor probe_logits(Model& model);
 
 /// The largest absolute difference of two of them.

@@ -149,4 +149,9 @@ Session open_model(const ModelChoice& choice, const registry::Registry& registry
   return session;
 }
 
+int64_t taken_positions(Model& model) {
+  const auto sites = model.attention_sites();
+  return model.embedding_site().virtual_tokens() + (sites.empty() ? 0 : sites.front()->first_position());
+}
+
 }  // namespace peftlab::attach

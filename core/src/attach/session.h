@@ -60,6 +60,9 @@ struct Session {
   mutable std::string base_sha256_;
 };
 
+/// Positions that methods took of the model's length: virtual tokens, and keys that count as such.
+int64_t taken_positions(Model& model);
+
 /// "cpu", "cuda", "auto" (a GPU where there is one). Opens torch_cuda where it is needed.
 /// Throws: ConfigError if a GPU is asked for and none can be used, with the reason.
 torch::Device choose_device(const std::string& word);

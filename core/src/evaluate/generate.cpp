@@ -94,7 +94,7 @@ std::vector<std::vector<int64_t>> generate_batch(attach::Session& session, train
   Model& model = *session.model;
   std::vector<std::vector<int64_t>> texts;
   std::vector<int64_t> limits;
-  const int64_t holds = model.facts().max_length - train::taken_positions(model);
+  const int64_t holds = model.facts().max_length - attach::taken_positions(model);
   for (const int64_t i : indices) {
     texts.push_back(prompts.encoded(i).tokens);
     limits.push_back(std::min(options.max_new_tokens, holds - static_cast<int64_t>(texts.back().size())));
@@ -112,7 +112,7 @@ std::vector<std::vector<int64_t>> generate(attach::Session& session, train::Feed
                                            const GenerationOptions& options) {
   check(options);
   const torch::NoGradGuard no_grad;
-  const int64_t holds = session.model->facts().max_length - train::taken_positions(*session.model);
+  const int64_t holds = session.model->facts().max_length - attach::taken_positions(*session.model);
   // Prompts of about one length go together; each answer is put back in its place. A prompt that fills the model has
   // no room for an answer.
   std::vector<int64_t> order;

@@ -1,6 +1,7 @@
 #include "report/markup.h"
 
 #include "report/table.h"
+#include "support/sha256.h"
 
 #include <fmt/format.h>
 
@@ -51,6 +52,13 @@ std::string base64(std::string_view bytes) {
     for (size_t k = 0; k < 4; ++k) out += k <= n ? kDigits[bits >> (18 - 6 * k) & 63u] : '=';
   }
   return out;
+}
+
+std::string script_source(std::string_view script) {
+  const std::string hex = sha256_hex(script);
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return "'sha256-" + base64(bytes) + "'";
 }
 
 }  // namespace peftlab::report

@@ -31,6 +31,9 @@ struct HtmlTable {
 /// Cells that say "better" or "worse" have that class.
 std::string html_table(const HtmlTable& table);
 
+/// How a Content-Security-Policy names the one script that may run: 'sha256-...' with its quotes.
+std::string script_source(std::string_view script);
+
 /// Bytes as base64, with padding.
 std::string base64(std::string_view bytes);
 

@@ -89,10 +89,7 @@ class Execution {
     whole.peak_rss_bytes = most_resident_;
     whole.peak_device_bytes = most_on_device_;
     store_.put_cost(uuid_, whole);
-    if (spec_.role == "method") {
-      if (const auto logits = check_saved(session_, saved_, spec_, registry_))
-        store_.add_event(uuid_, "logits", *logits);
-    }
+    if (spec_.role == "method") check_result();
     store_.finish_run(uuid_, {.adapter_sha256 = saved_.sha256.empty() ? std::nullopt : std::optional(saved_.sha256),
                               .trainable_parameters = trainable_,
                               .total_parameters = session_.base_parameters});
@@ -251,6 +248,18 @@ class Execution {
       std::string name = fs::relative(entry.path(), folder).generic_string();
       std::replace(name.begin(), name.end(), '/', ':');
       store_.add_artifact(uuid_, name, saved_.is_model ? "model" : "adapter", store_.put_object_file(entry.path()));
+    }
+  }
+
+  /// The run has its result; that it cannot be checked is told and does not take it away.
+  void check_result() {
+    try {
+      if (const auto logits = check_saved(session_, saved_, spec_, registry_))
+        store_.add_event(uuid_, "logits", *logits);
+    } catch (const StoreError&) {
+      throw;
+    } catch (const std::exception& error) {
+      store_.add_event(uuid_, "logits", {{"not_measured", std::string(error.what())}});
     }
   }
 

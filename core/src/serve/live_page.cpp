@@ -56,12 +56,9 @@ std::string steps_text(const store::Progress& run) {
 }  // namespace
 
 std::string policy() {
-  const std::string hex = sha256_hex(kScript);
-  std::string bytes;
-  for (size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   return "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-         "frame-ancestors 'none'; script-src 'sha256-" +
-         report::base64(bytes) + "'";
+         "frame-ancestors 'none'; script-src " +
+         report::script_source(kScript);
 }
 
 std::string experiments_page(const store::Store& store) {

@@ -1,5 +1,7 @@
 #include "train/feed.h"
 
+#include "attach/session.h"
+
 #include <peftlab/error.h>
 
 #include <algorithm>
@@ -25,11 +27,6 @@ Encoded encode(const Dataset& data, int64_t index, const Model& model, const Tok
 
 }  // namespace
 
-int64_t taken_positions(Model& model) {
-  const auto sites = model.attention_sites();
-  return model.embedding_site().virtual_tokens() + (sites.empty() ? 0 : sites.front()->first_position());
-}
-
 Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
            bool with_target, bool packed)
     : data_(data), model_(model), device_(device) {
@@ -38,7 +35,7 @@ Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_
     throw ConfigError("max_length is " + std::to_string(max_length) + ", the model holds " + std::to_string(holds) +
                       " tokens");
   }
-  const int64_t cut = max_length > 0 ? max_length : holds - taken_positions(model);
+  const int64_t cut = max_length > 0 ? max_length : holds - attach::taken_positions(model);
   if (packed && with_target) {
     add_packed(tokenizer, cut);
     return;

@@ -16,9 +16,6 @@
 
 namespace peftlab::train {
 
-/// Positions that methods took of the model's length: virtual tokens, and keys that count as such.
-int64_t taken_positions(Model& model);
-
 class Feed {
  public:
   /// Encodes every example; those of a packed data set become rows of `max_length` tokens that go on from text to text,
