@@ -67,6 +67,7 @@ TEST_F(Examples, OfAMethodAreMeansOverTheSeedsItSharesWithTheBaseline) {
   add("b", once, "what?", 0);
   add("b", twice, "what?", 1);
   add("c", right, "what?", 1);
+  add("c", wrong, "and what?", 0);  // other examples are not compared
   const auto tests = method_example_tests(store_, "e");
   ASSERT_EQ(tests.size(), 4u);
   EXPECT_EQ(tests[0].label, "b");

@@ -9,8 +9,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <map>
+#include <thread>
 
 namespace peftlab::store {
 namespace {
@@ -228,6 +230,25 @@ TEST_F(MergeTest, AddsWhatTheOtherHasOnceAndInEitherOrder) {
   merge(d, folder_ / "a", false);
   EXPECT_EQ(numbers(c), numbers(a));
   EXPECT_EQ(numbers(d), numbers(a));
+}
+
+TEST_F(MergeTest, TheNewerInvocationSaysWhatIsCurrent) {
+  Store a = make("a"), b = make("b");
+  const auto begin_as = [](Store& store, const std::string& label, bool is_baseline) {
+    store.begin_invocation({"e", "# " + label, "accuracy"}, {{"k-lora", label, "lora", {"lora"}, {}, is_baseline}});
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  };
+  add(b, "lora", 0, 0.5);
+  begin_as(b, "old name", true);
+  begin_as(a, "new name", false);
+  merge(a, folder_ / "b", false);
+  merge(b, folder_ / "a", false);
+  for (const Store* store : {&a, &b}) {
+    ASSERT_THAT(store->compare("e"), SizeIs(1));
+    EXPECT_EQ(store->compare("e")[0].label, "new name");
+    EXPECT_EQ(store->experiments()[0].baseline, "");
+    EXPECT_EQ(store->config_text("e"), "# new name");
+  }
 }
 
 TEST_F(MergeTest, ContradictionsAreToldAndNothingIsWritten) {

@@ -117,7 +117,8 @@ TEST_F(StoreTest, KeepsWhatASearchTriedApartFromTheComparison) {
   const Experiment experiment{"e", "# the file", "accuracy"};
   const Variant trial{"key-slow", "lora [rate=0.1]", "lora", {"lora"}, {}, false, "trial", "lora"};
   Variant method{"key-lora", "lora", "lora", {"lora"}, {}, true};
-  finish(store_.add_variants(experiment, {trial}).at(0), 0, {{"accuracy", "validation", 0.9, 10, true}});
+  finish(store_.add_variants(experiment, {trial}).at(0), 0,
+         {{"accuracy", "validation", 0.9, 10, true}, {"accuracy", "test", 0.9, 10, true}});
   EXPECT_TRUE(store_.compare("e").empty());
   method.choices = {{"train.learning_rate", "tune", 0.1, {0.1, 0.2}, "accuracy on validation", "at the lower edge", 2, 4.0}};
   const std::vector<Id> ids = store_.begin_invocation(experiment, {method, trial});
@@ -125,13 +126,15 @@ TEST_F(StoreTest, KeepsWhatASearchTriedApartFromTheComparison) {
 
   ASSERT_EQ(store_.compare("e").size(), 1u);
   EXPECT_EQ(store_.compare("e")[0].mean, 0.5);
+  EXPECT_TRUE(store_.paired("e").empty());
   const std::vector<RunRow> runs = store_.runs("e");
   ASSERT_EQ(runs.size(), 2u);
   EXPECT_TRUE(runs[0].is_compared());
   EXPECT_FALSE(runs[1].is_compared());
   EXPECT_EQ(runs[1].role, "trial");
   EXPECT_EQ(runs[1].of_label, "lora");
-  const Rows trials = query(path(), "SELECT label, trial, metric, split, value FROM v_trials");
+  const Rows trials =
+      query(path(), "SELECT label, trial, metric, split, value FROM v_trials WHERE split = 'validation'");
   EXPECT_THAT(trials.rows, ElementsAre(ElementsAre(Cell("lora"), Cell("lora [rate=0.1]"), Cell("accuracy"),
                                                    Cell("validation"), Cell(0.9))));
   const Choice choice = store_.choices("e").at("lora").at(0);
