@@ -27,8 +27,14 @@ std::optional<int64_t> SizeSearch::next() const {
   if (!above) {
     const int64_t limit = least_refused_ - 1;
     if (below->first >= limit) return std::nullopt;
-    // At most eightfold at a time: costs have a part that no size changes.
-    const double wanted = static_cast<double>(below->first) * target_ / std::max(below->second, target_ / 8);
+    // Costs have a part that no size changes: two of them tell it. At most eightfold at a time.
+    double wanted = static_cast<double>(below->first) * target_ / std::max(below->second, target_ / 8);
+    if (costs_.size() >= 2) {
+      const auto& before = *std::prev(costs_.find(below->first));
+      const double slope = (below->second - before.second) / static_cast<double>(below->first - before.first);
+      if (slope > 0) wanted = static_cast<double>(below->first) + (target_ - below->second) / slope;
+      wanted = std::min(wanted, 8.0 * static_cast<double>(below->first));
+    }
     const auto size = static_cast<int64_t>(std::ceil(std::min(wanted, static_cast<double>(kLargest))));
     if (n_refused_ > 0)
       return std::min(std::max(size, below->first + 1), below->first + (limit - below->first + 1) / 2);
@@ -36,7 +42,13 @@ std::optional<int64_t> SizeSearch::next() const {
   }
   if (!below) {
     if (above->first <= 1) return std::nullopt;
-    const double wanted = static_cast<double>(above->first) * target_ / above->second;
+    double wanted = static_cast<double>(above->first) * target_ / above->second;
+    if (costs_.size() >= 2) {
+      const auto& beyond = *std::next(costs_.find(above->first));
+      const double slope = (beyond.second - above->second) / static_cast<double>(beyond.first - above->first);
+      if (slope > 0) wanted = static_cast<double>(above->first) - (above->second - target_) / slope;
+      wanted = std::max(wanted, static_cast<double>(above->first) / 8);
+    }
     return std::clamp<int64_t>(static_cast<int64_t>(wanted), 1, above->first - 1);
   }
   // Noise can put a smaller size above a larger one: then there is nothing between them to find.

@@ -12,9 +12,9 @@
 namespace peftlab::plan {
 
 /// Looks for the integer >= 1 whose cost is nearest to `target`, taking cost to grow with size. It starts from `first`,
-/// brackets the target by going up or down by what costs being proportional to size would ask for, and closes in by the
-/// line between the two ends. Ends when a size is within the tolerance, when the bracket holds no further size, or after
-/// kMostSizes measurements.
+/// brackets the target by going up or down by what costs being proportional to size would ask for (from the second size
+/// on, by the line through two), and closes in by the line between the two ends. Ends when a size is within the
+/// tolerance, when the bracket holds no further size, or after kMostSizes measurements.
 class SizeSearch {
  public:
   static constexpr int kMostSizes = 16;

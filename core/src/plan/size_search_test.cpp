@@ -40,6 +40,22 @@ TEST(SizeSearch, FindsTheSizeOfLinearCostsFromAnywhere) {
   }
 }
 
+TEST(SizeSearch, FindsASizeThatChangesLittleOfTheCost) {
+  // Memory: most of it is the model's.
+  SizeSearch sizes(8, 1e6 + 500'000.0, 0.0);
+  EXPECT_LE(search(sizes, [](int64_t size) { return 1e6 + 1000.0 * static_cast<double>(size); }), 7);
+  EXPECT_EQ(sizes.best()->size, 500);
+  SizeSearch from_above(4000, 1e6 + 20'000.0, 0.0);
+  EXPECT_LE(search(from_above, [](int64_t size) { return 1e6 + 1000.0 * static_cast<double>(size); }), 7);
+  EXPECT_EQ(from_above.best()->size, 20);
+}
+
+TEST(SizeSearch, ClosesInWhereCostsBend) {
+  SizeSearch sizes(8, 10'000.0, 0.0);
+  search(sizes, [](int64_t size) { return static_cast<double>(size * size); });
+  EXPECT_EQ(sizes.best()->size, 100);
+}
+
 TEST(SizeSearch, StopsWithinTheTolerance) {
   SizeSearch sizes(8, 1000.0, 0.1);
   EXPECT_EQ(search(sizes, [](int64_t size) { return 115.0 * static_cast<double>(size); }), 1);
