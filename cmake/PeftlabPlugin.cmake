@@ -36,7 +36,7 @@ function(peftlab_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT
     # One thread each: tensors are tiny here, and threads that wait for each other cost more than they bring.
-    "PEFTLAB_SOURCE_DIR=${CMAKE_SOURCE_DIR};PEFTLAB_BINARY_DIR=${CMAKE_BINARY_DIR};OMP_NUM_THREADS=1")
+    "PEFTLAB_SOURCE_DIR=${CMAKE_SOURCE_DIR};PEFTLAB_BINARY_DIR=${CMAKE_BINARY_DIR};OMP_NUM_THREADS=1;PEFTLAB_STORE_ON_NETWORK=1")  # wherever the tests run
 endfunction()
 
 function(peftlab_plugin_test name)

@@ -1,8 +1,10 @@
 /// Several processes on one store, and what a killed one leaves.
 
+#include "store/file_system.h"
 #include "store/test_store.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -163,6 +165,55 @@ TEST_F(StoreTest, ABackupIsAStore) {
   EXPECT_EQ(copy.get_object(object), "kept");
   EXPECT_TRUE(copy.check().empty());
   EXPECT_THROW(store_.backup(folder_ / "copy"), StoreError);
+}
+
+TEST_F(StoreTest, AFullDiskIsAnErrorAndWhatWasAcknowledgedIsThere) {
+  const std::string run = start(begin({"lora"}).at("lora"), 0);
+  int acknowledged[2];
+  ASSERT_EQ(pipe(acknowledged), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    // A disk with room for half a megabyte more: the kernel refuses what goes beyond, as it does where there is no space.
+    const rlimit little{512 * 1024, 512 * 1024};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &little);
+    int code = 1;
+    try {
+      Store store = Store::open(path(), Mode::read_write);
+      for (int64_t step = 1; step < 1'000'000; step += 100) {
+        std::vector<MetricPoint> points;
+        for (int64_t i = 0; i < 100; ++i) points.push_back({"train/loss", step + i, 0.5});
+        store.append_points(run, points);
+        if (write(acknowledged[1], &step, sizeof step) != sizeof step) _exit(3);
+      }
+    } catch (const StoreError&) {
+      code = 0;
+    } catch (...) {
+      code = 2;
+    }
+    _exit(code);
+  }
+  close(acknowledged[1]);
+  int64_t last = 0;
+  for (int64_t step = 0; read(acknowledged[0], &step, sizeof step) == sizeof step;) last = step;
+  close(acknowledged[0]);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "no StoreError, but " << status;
+  EXPECT_GT(last, 1000) << "nothing could be written at all";
+  const Store store = Store::open(path(), Mode::read_only);
+  EXPECT_GE(store.series(run, "train/loss").size(), static_cast<size_t>(last) + 99);
+  EXPECT_TRUE(store.check().empty());
+}
+
+TEST(FileSystems, ThoseOfANetworkAreKnown) {
+  EXPECT_EQ(network_file_system(0x6969), "NFS");
+  EXPECT_EQ(network_file_system(static_cast<int32_t>(0xFF534D42)), "CIFS") << "a number that is negative as an int";
+  EXPECT_EQ(network_file_system(0x65735546), "FUSE");
+  for (const int64_t local :
+       std::vector<int64_t>{0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630}) {  // ext4, xfs, btrfs, tmpfs, overlay
+    EXPECT_EQ(network_file_system(local), "");
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include "store/file_system.h"
 #include "store/impl.h"
 #include "store/statistics.h"
 
@@ -98,6 +99,7 @@ Database open_database(const std::filesystem::path& folder, Mode mode) {
     std::filesystem::create_directories(folder / "objects", error);
     if (error) throw StoreError(fmt::format("cannot make the store {}: {}", folder.string(), error.message()));
   }
+  require_local(folder);
   const bool create = mode == Mode::read_write_create;
   Database db(file_uri(file, create ? "mode=rwc" : "mode=rw"),
               SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0));
