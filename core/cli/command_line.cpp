@@ -112,8 +112,35 @@ std::string CommandLine::help() const {
   return out.str();
 }
 
+CommandText CommandLine::text() const {
+  CommandText text{.name = command().substr(std::string("peftlab ").size()),
+                   .usage = usage_ + " [options]",
+                   .about = about_,
+                   .example = example_};
+  for (const auto& option : options_.options()) {
+    OptionText one{.name = option->long_name(), .meaning = option->description()};
+    const std::string shown = option->canonical_display_name(po::command_line_style::allow_dash_for_short);
+    if (shown.size() == 2 && shown[0] == '-') one.letter = shown.substr(1);
+    if (option->semantic()->max_tokens() > 0) {
+      one.value = option->semantic()->name();  // "N (=4)"
+      if (const size_t at = one.value.find(" (="); at != std::string::npos) {
+        one.default_ = one.value.substr(at + 3, one.value.size() - at - 4);
+        one.value.resize(at);
+      }
+    }
+    one.repeats = option->semantic()->is_composing();
+    text.options.push_back(std::move(one));
+  }
+  for (const Operand& operand : operands_) text.operands.push_back(operand.name);
+  return text;
+}
+
 bool CommandLine::parse(const Words& words) {
   options_.add_options()("help,h", "show this");
+  if (auto* texts = description()) {
+    texts->push_back(text());
+    return false;
+  }
   // Help wins over whatever is missing or wrong, as long as it stands before `--`.
   const auto end = std::find(words.begin(), words.end(), "--");
   if (std::any_of(words.begin(), end, [](const std::string& word) { return word == "--help" || word == "-h"; })) {

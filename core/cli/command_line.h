@@ -5,6 +5,7 @@
 /// Boost.Program_options.
 
 #include "command.h"
+#include "describe.h"
 #include "report/table.h"
 
 #include <boost/program_options.hpp>
@@ -77,6 +78,7 @@ class CommandLine {
 
   void describe(const char* name, const boost::program_options::value_semantic* value, const char* meaning);
   std::string help() const;
+  CommandText text() const;
   std::string command() const;  // "peftlab store gc"
   void read_options(const Words& words);
   void take_operands();

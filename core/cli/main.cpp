@@ -1,17 +1,16 @@
 /// The program: finds the command, calls it, and turns what goes wrong into a message and an exit code.
 
 #include "command.h"
+#include "engine.h"
 #include "output.h"
-#include "run/interrupt.h"
 #include "store/care.h"
+#include "support/interrupt.h"
 
 #include <peftlab/error.h>
 #include <peftlab/params.h>
 #include <peftlab/plugin.h>
 
-#include <c10/util/Exception.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <csignal>
@@ -32,30 +31,6 @@ enum ExitCode {
   kMergeConflict = 7
 };
 
-const std::vector<Command>& commands() {
-  static const std::vector<Command> commands = {
-      {"run", "run the comparison an experiment file describes, as far as it is missing", run_command},
-      {"list", "the runs in the store", list_command},
-      {"show", "all that is known of one run", show_command},
-      {"compare", "the methods of an experiment side by side", compare_command},
-      {"diff", "in what two runs differ", diff_command},
-      {"query", "one read-only SQL statement over the store", query_command},
-      {"report", "an experiment as one HTML page", report_command},
-      {"serve", "the store as live pages", serve_command},
-      {"export", "an experiment as CSV, JSON, Markdown or LaTeX", export_command},
-      {"eval", "score a model on a data file, with or without an adapter", eval_command},
-      {"predict", "what a model answers to prompts and pictures", predict_command},
-      {"score", "a metric over predictions and references", score_command},
-      {"tokenize", "the token ids of texts", tokenize_command},
-      {"adapter", "export, merge and verify adapters", adapter_command},
-      {"plugins", "list, show and check plugins", plugins_command},
-      {"store", "check, clean up and back up the store", store_command},
-      {"quantize", "write a model with its weights in few bits", quantize_command},
-      {"worker", "", worker_command},
-  };
-  return commands;
-}
-
 const Command* find_command(const std::string& name) {
   const auto found =
       std::find_if(commands().begin(), commands().end(), [&](const Command& command) { return command.name == name; });
@@ -69,6 +44,10 @@ const Command& command_named(const std::string& name) {
     if (*command.summary) known.push_back(command.name);
   }
   throw ConfigError(fmt::format("there is no command \"{}\". {}", name, suggestion(name, known)));
+}
+
+int call(const Command& command, const Words& words) {
+  return command.function ? command.function(words) : call_engine(command.name, words);
 }
 
 std::string overview() {
@@ -95,7 +74,7 @@ int help(const Words& words) {
   // "help store gc" is "store gc --help".
   Words rest(words.begin() + 1, words.end());
   rest.push_back("--help");
-  return command_named(words[0]).function(rest);
+  return call(command_named(words[0]), rest);
 }
 
 int dispatch(Words words) {
@@ -124,7 +103,7 @@ int dispatch(Words words) {
   // A command's own parts ("store gc") come first.
   const auto at = rest.begin() + (common.empty() || rest.empty() || rest[0].starts_with("-") ? 0 : 1);
   rest.insert(at, common.begin(), common.end());
-  return command.function(rest);
+  return call(command, rest);
 }
 
 int complain(int code, const std::string& message) {
@@ -138,7 +117,7 @@ int guarded(const Words& words) {
     const int code = dispatch(words);
     flush_output();
     return code;
-  } catch (const run::Interrupted& stopped) {
+  } catch (const Interrupted& stopped) {
     return stopped.exit_code();
   } catch (const OutputError& error) {
     // What other programs in a pipe end with.
@@ -157,8 +136,6 @@ int guarded(const Words& words) {
     return complain(kBadStore, error.what());
   } catch (const std::bad_alloc&) {
     return complain(kFailed, "out of memory");
-  } catch (const c10::Error& error) {
-    return complain(kFailed, error.what_without_backtrace());
   } catch (const std::exception& error) {
     return complain(kFailed, error.what());
   } catch (...) {
@@ -167,27 +144,6 @@ int guarded(const Words& words) {
 }
 
 }  // namespace
-
-int dispatch_part(const std::string& command, const Words& words, const std::vector<Command>& parts) {
-  std::vector<std::string> known;
-  for (const Command& part : parts) known.push_back(part.name);
-  if (words.empty()) throw ConfigError(fmt::format("peftlab {} needs one of: {}", command, fmt::join(known, ", ")));
-  if (words[0] == "--help" || words[0] == "-h") {
-    std::string text = fmt::format("Usage: peftlab {} PART [ARGS]\n\nParts:\n", command);
-    for (const Command& part : parts) text += fmt::format("  {:<10}{}\n", part.name, part.summary);
-    print(text + fmt::format("\n`peftlab {} PART --help` says more.\n\nExample:\n  peftlab {} {} --help\n", command,
-                             command, parts.front().name));
-    return kDone;
-  }
-  for (const Command& part : parts) {
-    if (part.name == words[0]) return part.function({words.begin() + 1, words.end()});
-  }
-  throw ConfigError(fmt::format("peftlab {} has no part \"{}\". {}", command, words[0], suggestion(words[0], known)));
-}
-
-void not_in_this_version(const std::string& what) {
-  throw ConfigError(fmt::format("`peftlab {}` is not in this version", what));
-}
 
 }  // namespace peftlab::cli
 

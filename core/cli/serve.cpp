@@ -1,7 +1,7 @@
 #include "serve/server.h"
 
 #include "command_line.h"
-#include "run/interrupt.h"
+#include "support/interrupt.h"
 
 #include <fmt/format.h>
 
@@ -26,14 +26,14 @@ int serve_command(const Words& words) {
   if (!line.parse(words)) return 0;
   check_at_least("port", options.port, 0);
 
-  run::watch_signals();
+  watch_signals();
   serve::Server server(options);
   note(fmt::format("serving http://{}:{}/ (read-only; Ctrl-C ends)", options.bind, server.port()));
   std::atomic<bool> is_over = false;
   std::thread watcher([&] {
     // More than once: a server that has not begun to listen hears nothing.
     for (; !is_over; std::this_thread::sleep_for(std::chrono::milliseconds(100))) {
-      if (run::seen_signal() != 0) server.stop();
+      if (seen_signal() != 0) server.stop();
     }
   });
   server.run();

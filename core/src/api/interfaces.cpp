@@ -1,26 +1,16 @@
-// The few out-of-line members of the interfaces: destructors (so that each class has one home) and defaults.
+// The few out-of-line members of the interfaces: destructors (so that each class has one home) and defaults. Those of
+// tokenizers and metrics, which know no tensors, are in base/.
 
 #include <peftlab/dataset.h>
 #include <peftlab/error.h>
 #include <peftlab/method.h>
-#include <peftlab/metric.h>
 #include <peftlab/model.h>
-#include <peftlab/tokenizer.h>
 
 namespace peftlab {
 
-Tokenizer::~Tokenizer() = default;
 Dataset::~Dataset() = default;
-Judged::~Judged() = default;
-Metric::~Metric() = default;
 Model::~Model() = default;
 Method::~Method() = default;
-
-std::vector<int64_t> Tokenizer::encode_with_special_tokens(const std::string& text, int64_t max_length) const {
-  auto ids = encode(text);
-  if (max_length > 0 && static_cast<int64_t>(ids.size()) > max_length) ids.resize(max_length);
-  return ids;
-}
 
 torch::Tensor Dataset::image(int64_t) const { return {}; }
 std::string Dataset::place(int64_t index) const { return "example " + std::to_string(index + 1); }

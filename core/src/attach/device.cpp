@@ -1,4 +1,5 @@
 #include "attach/session.h"
+#include "base/places.h"
 #include "cuda/library.h"
 
 #include <peftlab/error.h>
@@ -6,7 +7,6 @@
 #include <quantize/device_kernels.h>
 
 #define BOOST_DLL_USE_STD_FS
-#include <boost/dll/runtime_symbol_info.hpp>
 
 #include <dlfcn.h>
 
@@ -37,7 +37,7 @@ torch::Device choose_device(const std::string& word) {
     if (word == "auto") return torch::kCPU;
     throw ConfigError("device cuda: this machine has no NVIDIA driver (libcuda.so.1 cannot be opened)");
   }
-  const auto library = boost::dll::program_location().parent_path() / "libpeftlab_cuda.so";
+  const auto library = library_folder() / "libpeftlab_cuda.so";
   if (!std::filesystem::exists(library)) {
     if (word == "auto") return torch::kCPU;
     throw ConfigError("device cuda: " + library.string() + " is not there: peftlab was built where no nvcc was found");

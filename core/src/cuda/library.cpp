@@ -1,16 +1,17 @@
 #include "cuda/library.h"
 
+#include "base/places.h"
+
 #include <peftlab/error.h>
 
 #define BOOST_DLL_USE_STD_FS
-#include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 
 namespace peftlab::cuda {
 
 const Functions& functions() {
   static const Functions functions = [] {
-    const auto file = boost::dll::program_location().parent_path() / "libpeftlab_cuda.so";
+    const auto file = library_folder() / "libpeftlab_cuda.so";
     auto* library = new boost::dll::shared_library();
     std::error_code error;
     library->load(file, error, boost::dll::load_mode::rtld_now);

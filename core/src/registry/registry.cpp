@@ -1,11 +1,11 @@
 #include "registry/registry.h"
 
+#include "base/places.h"
 #include "support/sha256.h"
 
 #include <peftlab/error.h>
 
 #define BOOST_DLL_USE_STD_FS
-#include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 
 #include <algorithm>
@@ -97,7 +97,7 @@ Registry::Registry(const std::vector<fs::path>& folders) {
 }
 
 std::vector<fs::path> Registry::default_folders() {
-  std::vector<fs::path> folders = {boost::dll::program_location().parent_path() / "plugins"};
+  std::vector<fs::path> folders = {plugin_folder()};
   if (const char* more = std::getenv("PEFTLAB_PLUGIN_PATH")) {
     for (const std::string& folder : split(more, ':')) folders.emplace_back(folder);
   }

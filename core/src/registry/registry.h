@@ -56,7 +56,7 @@ class Registry {
   /// Loads one library more, checked alike. It comes after those that are there already.
   void load(const std::filesystem::path& file);
 
-  /// The folders to look in: `plugins` beside the program, then those of PEFTLAB_PLUGIN_PATH (separated by ':').
+  /// The folders to look in: that of the plugins that belong to peftlab, then those of PEFTLAB_PLUGIN_PATH (separated by ':').
   static std::vector<std::filesystem::path> default_folders();
 
   /// All that are used, sorted by kind and name.

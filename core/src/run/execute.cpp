@@ -11,7 +11,7 @@
 #include "run/environment.h"
 #include "run/heartbeat.h"
 #include "run/inputs.h"
-#include "run/interrupt.h"
+#include "support/interrupt.h"
 #include "train/trainer.h"
 
 #include <peftlab/error.h>

@@ -4,9 +4,9 @@
 #include "plan/plan.h"
 #include "plan/trials.h"
 #include "run/inputs.h"
-#include "run/interrupt.h"
 #include "run/pool.h"
 #include "run/search.h"
+#include "support/interrupt.h"
 
 #include <peftlab/error.h>
 

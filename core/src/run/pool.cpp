@@ -1,7 +1,7 @@
 #include "run/pool.h"
 
 #include "run/child.h"
-#include "run/interrupt.h"
+#include "support/interrupt.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 #include "run/execute.h"
-#include "run/interrupt.h"
+#include "support/interrupt.h"
 
 #include <peftlab/error.h>
 

@@ -1,5 +1,6 @@
 #include <peftlab/testing/toy.h>
 
+#include "base/places.h"
 #include "registry/registry.h"
 
 #include <peftlab/error.h>
@@ -155,13 +156,10 @@ std::optional<int64_t> ToyTokenizer::id_of(const std::string& piece) const {
   return std::nullopt;
 }
 
-std::string plugin_folder() {
-  if (const char* build = std::getenv("PEFTLAB_BINARY_DIR")) return std::string(build) + "/plugins";
-  return (std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "plugins").string();
-}
+std::string plugin_folder() { return peftlab::plugin_folder().string(); }
 
 std::shared_ptr<Method> make_method(const std::string& plugin, const Table& options) {
-  static const registry::Registry registry({plugin_folder()});
+  static const registry::Registry registry(registry::Registry::default_folders());
   Params params(options, "plugin " + plugin);
   auto method = registry.make_method(plugin, params);
   params.finish();

@@ -66,10 +66,11 @@ class ToyTokenizer final : public Tokenizer {
   int64_t size() const override { return kEnd + 1; }
 };
 
-/// The folder of the plugins that were built: `plugins` in PEFTLAB_BINARY_DIR, or beside the folder of this program.
+/// The folder of the plugins that belong to this peftlab.
 std::string plugin_folder();
 
-/// A method plugin's object, loaded as the program loads it. Throws: PluginError, ConfigError.
+/// A method plugin's object, loaded as the program loads it: from plugin_folder(), or a folder that PEFTLAB_PLUGIN_PATH
+/// names. Throws: PluginError, ConfigError.
 std::shared_ptr<Method> make_method(const std::string& plugin, const Table& options = {});
 
 /// Gives the parameter `name` of a module (`layers/0/q_proj.lora_A`) new values of its shape.

@@ -1,5 +1,6 @@
+#include "engine/commands.h"
+#include "engine/model.h"
 #include "evaluate/judge.h"
-#include "model.h"
 
 #include <algorithm>
 

@@ -1,7 +1,8 @@
 #include "attach/probe.h"
+#include "engine/commands.h"
+#include "engine/model.h"
 #include "evaluate/judge.h"
 #include "evaluate/single_prompt.h"
-#include "model.h"
 #include "support/files.h"
 
 #include <peftlab/error.h>

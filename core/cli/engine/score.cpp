@@ -1,6 +1,7 @@
+#include "engine/commands.h"
+#include "engine/model.h"
 #include "evaluate/judge.h"
 #include "evaluate/text_lines.h"
-#include "model.h"
 
 #include <peftlab/error.h>
 

@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-namespace peftlab::run {
+namespace peftlab {
 
 /// From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 are remembered instead of ending the process; a second SIGINT ends it at once.
 void watch_signals();
@@ -24,4 +24,4 @@ struct Interrupted {
   int exit_code() const { return 128 + signal; }
 };
 
-}  // namespace peftlab::run
+}  // namespace peftlab

@@ -1,4 +1,4 @@
-#include "model.h"
+#include "engine/model.h"
 
 #include "evaluate/single_prompt.h"
 #include "report/table.h"

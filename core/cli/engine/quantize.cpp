@@ -1,6 +1,7 @@
 #include "checkpoint/model_folder.h"
 #include "checkpoint/quantization.h"
-#include "model.h"
+#include "engine/commands.h"
+#include "engine/model.h"
 #include "new_folder.h"
 
 #include <peftlab/error.h>

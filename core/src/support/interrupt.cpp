@@ -1,11 +1,12 @@
-#include "run/interrupt.h"
+#include "support/interrupt.h"
 
 #include <csignal>
+#include <initializer_list>
 
 #include <sys/prctl.h>
 #include <unistd.h>
 
-namespace peftlab::run {
+namespace peftlab {
 namespace {
 
 volatile std::sig_atomic_t seen = 0;
@@ -32,4 +33,4 @@ void end_with(pid_t host) {
 
 int seen_signal() { return seen; }
 
-}  // namespace peftlab::run
+}  // namespace peftlab

@@ -1,5 +1,6 @@
 #include "command_line.h"
-#include "model.h"
+#include "engine/commands.h"
+#include "engine/model.h"
 #include "registry/laws.h"
 #include "registry/registry.h"
 #include "rows.h"
@@ -125,12 +126,10 @@ int check(const Words& words) {
 
 int plugins_command(const Words& words) {
   if (words.empty() || (words[0].starts_with("-") && words[0] != "--help" && words[0] != "-h")) return list(words);
-  return dispatch_part(
-      "plugins", words,
-      {{"list", "the plugins there are (also without `list`)", list},
-       {"show", "what a plugin is and takes", show},
-       {"check", "load one library and try its promises", check},
-       {"new", "(not in this version)", [](const Words&) -> int { not_in_this_version("plugins new"); }}});
+  return dispatch_part("plugins", words,
+                       {{"list", "the plugins there are (also without `list`)", list},
+                        {"show", "what a plugin is and takes", show},
+                        {"check", "load one library and try its promises", check}});
 }
 
 }  // namespace peftlab::cli

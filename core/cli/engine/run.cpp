@@ -1,9 +1,10 @@
 #include "attach/session.h"
 #include "command_line.h"
+#include "engine/commands.h"
 #include "report/comparison.h"
 #include "run/experiment.h"
-#include "run/interrupt.h"
 #include "store/store.h"
+#include "support/interrupt.h"
 
 #include <peftlab/error.h>
 
@@ -76,7 +77,7 @@ int run_command(const Words& words) {
     const auto store = store::Store::open(folder, store::Mode::read_only);
     print(report::render_terminal(report::comparison(store, summary.experiment)));
     return summary.failed > 0 ? 1 : 0;
-  } catch (const run::Interrupted& stopped) {
+  } catch (const Interrupted& stopped) {
     note("interrupted; the same command goes on from here");
     return stopped.exit_code();
   }

@@ -1,6 +1,7 @@
 #include "command_line.h"
+#include "engine/commands.h"
 #include "run/execute.h"
-#include "run/interrupt.h"
+#include "support/interrupt.h"
 
 #include <chrono>
 #include <iostream>
@@ -25,8 +26,8 @@ int worker_command(const Words& words) {
   check_at_least("threads", options.threads, 1);
 
   if (host != 0) {
-    run::watch_signals();
-    run::end_with(host);
+    watch_signals();
+    end_with(host);
   }
   // Five lines a second are enough for anyone who looks; a change of phase is always told.
   std::string phase;
