@@ -89,29 +89,33 @@ struct KindOf<Metric> {
 /// The section of a plugin's file that holds its record: lines of a key, a space and a value, and a NUL.
 #define PEFTLAB_RECORD_SECTION ".peftlab"
 
+// clang-format off
+/// The record itself, of texts. PEFTLAB_PLUGIN makes it.
+#define PEFTLAB_RECORD(abi, torch, kind, name)                                                        \
+  __attribute__((section(PEFTLAB_RECORD_SECTION), used)) static const char peftlab_plugin_record[] =  \
+      "abi " abi "\ntorch " torch "\ncxx11_abi " PEFTLAB_TEXT(_GLIBCXX_USE_CXX11_ABI)                 \
+      "\ncompiler " __VERSION__ "\nkind " kind "\nname " name "\n";
+
 /// Makes this library a plugin: PEFTLAB_PLUGIN(Method, Lora, "lora", "summary", "arXiv:2106.09685", "LORA").
 /// `Interface` is Model, Dataset, Method or Metric; `Class` derives from it and is made from a Params&. Stands once, in
 /// namespace peftlab.
-#define PEFTLAB_PLUGIN(Interface, Class, name, summary, source, aliases)                                             \
-  __attribute__((section(PEFTLAB_RECORD_SECTION), used)) static const char peftlab_plugin_record[] =                 \
-      "abi " PEFTLAB_TEXT(PEFTLAB_ABI) "\ntorch " TORCH_VERSION                                                      \
-                                       "\ncxx11_abi " PEFTLAB_TEXT(_GLIBCXX_USE_CXX11_ABI) "\ncompiler " __VERSION__ \
-                                                                                           "\nkind " #Interface      \
-                                                                                           "\nname " name "\n";      \
-  extern "C" {                                                                                                       \
-  extern PEFTLAB_API const ::peftlab::Manifest peftlab_plugin;                                                       \
-  const ::peftlab::Manifest peftlab_plugin = {                                                                       \
-      ::peftlab::kManifestMagic,                                                                                     \
-      ::peftlab::kAbi,                                                                                               \
-      static_cast<uint32_t>(::peftlab::KindOf<Interface>::value),                                                    \
-      _GLIBCXX_USE_CXX11_ABI,                                                                                        \
-      TORCH_VERSION,                                                                                                 \
-      __VERSION__,                                                                                                   \
-      name,                                                                                                          \
-      summary,                                                                                                       \
-      source,                                                                                                        \
-      aliases,                                                                                                       \
-      [](::peftlab::Params* params) -> void* { return static_cast<Interface*>(new Class(*params)); },                \
-      ::peftlab::sample_writer<Class>(),                                                                             \
-  };                                                                                                                 \
+#define PEFTLAB_PLUGIN(Interface, Class, name, summary, source, aliases)                              \
+  PEFTLAB_RECORD(PEFTLAB_TEXT(PEFTLAB_ABI), TORCH_VERSION, #Interface, name)                          \
+  extern "C" {                                                                                        \
+  extern PEFTLAB_API const ::peftlab::Manifest peftlab_plugin;                                        \
+  const ::peftlab::Manifest peftlab_plugin = {                                                        \
+      ::peftlab::kManifestMagic,                                                                      \
+      ::peftlab::kAbi,                                                                                \
+      static_cast<uint32_t>(::peftlab::KindOf<Interface>::value),                                     \
+      _GLIBCXX_USE_CXX11_ABI,                                                                         \
+      TORCH_VERSION,                                                                                  \
+      __VERSION__,                                                                                    \
+      name,                                                                                           \
+      summary,                                                                                        \
+      source,                                                                                         \
+      aliases,                                                                                        \
+      [](::peftlab::Params* params) -> void* { return static_cast<Interface*>(new Class(*params)); }, \
+      ::peftlab::sample_writer<Class>(),                                                              \
+  };                                                                                                  \
   }
+// clang-format on

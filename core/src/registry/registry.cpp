@@ -1,6 +1,8 @@
 #include "registry/registry.h"
 
 #include "base/places.h"
+#include "registry/host_state.h"
+#include "registry/trial.h"
 #include "support/sha256.h"
 
 #include <peftlab/error.h>
@@ -34,11 +36,6 @@ std::vector<boost::dll::shared_library>& opened_libraries() {
   return *libraries;
 }
 
-bool is_name(const std::string& name) {
-  if (name.empty() || name.size() > 64) return false;
-  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
-}
-
 }  // namespace
 
 std::string kind_name(Kind kind) {
@@ -55,27 +52,20 @@ std::string kind_name(Kind kind) {
   return "kind " + std::to_string(static_cast<uint32_t>(kind));
 }
 
-std::string manifest_problem(const Manifest& manifest) {
+namespace {
+
+/// Why the manifest of a loaded library cannot be believed; empty if it can. The record was checked before.
+std::string manifest_problem(const Manifest& manifest, const Record& record) {
   if (manifest.magic != kManifestMagic) return "its symbol `peftlab_plugin` is no manifest";
-  if (manifest.abi != kAbi) {
-    return "it was built for plugin ABI " + std::to_string(manifest.abi) + ", this peftlab has ABI " +
-           std::to_string(kAbi) + ": build it again with this peftlab's headers";
-  }
-  if (manifest.torch_version == nullptr || std::string(manifest.torch_version) != TORCH_VERSION) {
-    return "it was built with LibTorch " + std::string(manifest.torch_version ? manifest.torch_version : "(unknown)") +
-           ", this peftlab runs with " TORCH_VERSION;
-  }
-  if (manifest.cxx11_abi != _GLIBCXX_USE_CXX11_ABI) {
-    return "it was built with _GLIBCXX_USE_CXX11_ABI=" + std::to_string(manifest.cxx11_abi) + ", this peftlab with " +
-           std::to_string(_GLIBCXX_USE_CXX11_ABI);
-  }
-  if (manifest.kind < 1 || manifest.kind > 4) return "it is of the unknown kind " + std::to_string(manifest.kind);
-  if (manifest.name == nullptr || !is_name(manifest.name)) {
-    return "its name `" + std::string(manifest.name ? manifest.name : "") + "` is not made of letters, digits, - and _";
+  if (manifest.abi != record.abi || manifest.name == nullptr || manifest.name != record.name || manifest.kind < 1 ||
+      manifest.kind > 4) {
+    return "its manifest and the record in its file contradict each other";
   }
   if (manifest.create == nullptr) return "its manifest has no factory";
   return "";
 }
+
+}  // namespace
 
 Registry::Registry(const std::vector<fs::path>& folders) {
   for (const fs::path& folder : folders) {
@@ -89,7 +79,7 @@ Registry::Registry(const std::vector<fs::path>& folders) {
       continue;
     }
     std::sort(files.begin(), files.end());
-    for (const fs::path& file : files) load(file);
+    load_all(files);
   }
   std::sort(plugins_.begin(), plugins_.end(), [](const Plugin& a, const Plugin& b) {
     return std::make_pair(a.kind, a.name) < std::make_pair(b.kind, b.name);
@@ -104,20 +94,55 @@ std::vector<fs::path> Registry::default_folders() {
   return folders;
 }
 
-void Registry::load(const fs::path& file) {
+void Registry::load(const fs::path& file) { load_all({file}); }
+
+void Registry::load_all(const std::vector<fs::path>& files) {
+  std::map<fs::path, Record> records;
+  std::vector<fs::path> strange;
+  for (const fs::path& file : files) {
+    try {
+      const Record record = read_record(file);
+      if (const std::string problem = record_problem(record); !problem.empty()) throw PluginError(problem);
+      records[file] = record;
+      // Those that came with this program are as good as the program.
+      if (file.parent_path() != plugin_folder()) strange.push_back(file);
+    } catch (const PluginError& error) {
+      refusals_.push_back({file, error.what()});
+    }
+  }
+  const auto deadly = loads_that_end_the_process(strange);
+  for (const fs::path& file : files) {
+    const auto record = records.find(file);
+    if (record == records.end()) continue;
+    const auto ended = deadly.find(file);
+    if (ended != deadly.end()) {
+      refusals_.push_back({file, ended->second});
+    } else {
+      open(file, record->second);
+    }
+  }
+}
+
+void Registry::open(const fs::path& file, const Record& record) {
   const auto refuse = [&](const std::string& reason) { refusals_.push_back({file, reason}); };
+  const HostState host(/*random=*/true);
   std::error_code error;
   boost::dll::shared_library library;
   try {
     library.load(file, error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
   } catch (const std::exception& thrown) {
+    host.restore();
     return refuse(std::string("it throws while it is loaded: ") + thrown.what());
+  } catch (...) {
+    host.restore();
+    return refuse("it throws something while it is loaded");
   }
+  host.restore();
   if (error) return refuse("it cannot be loaded: " + error.message());
   opened_libraries().push_back(library);
   if (!library.has(kSymbol)) return refuse("it exports no `peftlab_plugin`: it is no peftlab plugin");
   const Manifest& manifest = library.get<const Manifest>(kSymbol);
-  if (const std::string problem = manifest_problem(manifest); !problem.empty()) return refuse(problem);
+  if (const std::string problem = manifest_problem(manifest, record); !problem.empty()) return refuse(problem);
 
   Plugin plugin;
   plugin.name = manifest.name;
@@ -174,16 +199,22 @@ std::vector<std::string> Registry::names(Kind kind) const {
 }
 
 void* Registry::create(const Plugin& plugin, Params& params) const {
+  const std::string who = "plugin " + plugin.name + " (" + plugin.file.string() + ")";
+  const HostState host(/*random=*/false);  // first values may be drawn
+  const struct Restore {
+    const HostState& host;
+    ~Restore() { host.restore(); }
+  } restore{host};
   try {
     if (void* object = plugin.manifest->create(&params)) return object;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw PluginError("plugin " + plugin.name + " (" + plugin.file.string() + ") threw while it was made: " + error.what());
+    throw PluginError(who + " threw while it was made: " + error.what());
   } catch (...) {
-    throw PluginError("plugin " + plugin.name + " (" + plugin.file.string() + ") threw something while it was made");
+    throw PluginError(who + " threw something while it was made");
   }
-  throw PluginError("plugin " + plugin.name + " (" + plugin.file.string() + ") made nothing");
+  throw PluginError(who + " made nothing");
 }
 
 std::shared_ptr<Model> Registry::make_model(const std::string& name, Params& params) const {

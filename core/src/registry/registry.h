@@ -6,6 +6,8 @@
 /// A library that was opened is never closed: objects made by it, and LibTorch's own statics, outlive any order in which
 /// that could be done safely. A plugin is code with its user's rights; nothing here is a sandbox.
 
+#include "registry/record.h"
+
 #include <peftlab/dataset.h>
 #include <peftlab/method.h>
 #include <peftlab/metric.h>
@@ -44,13 +46,12 @@ struct Refusal {
 /// "model", "dataset", "method", "metric".
 std::string kind_name(Kind kind);
 
-/// Why a library of this manifest cannot be used by this program; empty if it can. Both versions are named.
-std::string manifest_problem(const Manifest& manifest);
-
 class Registry {
  public:
-  /// Loads every *.so in `folders`, sorted by name, each checked before anything in it is called: it exports a manifest,
-  /// of this ABI, LibTorch version and C++ ABI, and its name is not taken. What fails is kept in refusals().
+  /// Loads every *.so in `folders`, sorted by name, each checked before anything of it runs: its record names this
+  /// ABI, LibTorch version and C++ ABI; loaded in another process, it does not end that (libraries that came with this
+  /// peftlab are spared this); its manifest is that of the record, and its name is not taken. What fails is kept in
+  /// refusals(). What loading changed of the host's state (see HostState) is put back.
   explicit Registry(const std::vector<std::filesystem::path>& folders);
 
   /// Loads one library more, checked alike. It comes after those that are there already.
@@ -81,6 +82,8 @@ class Registry {
   std::vector<OptionSpec> options(const Plugin& plugin) const;
 
  private:
+  void load_all(const std::vector<std::filesystem::path>& files);
+  void open(const std::filesystem::path& file, const Record& record);
   void* create(const Plugin& plugin, Params& params) const;
 
   std::vector<Plugin> plugins_;

@@ -1,10 +1,15 @@
+#include "registry/host_state.h"
 #include "registry/registry.h"
+#include "registry/trial.h"
 
 #include <peftlab/error.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/utils.h>
 
+#include <cfenv>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 
@@ -50,14 +55,56 @@ TEST(Registry, RefusesAnotherLibTorchNamingBoth) {
   EXPECT_THAT(refusal("other_torch"), HasSubstr("LibTorch 1.13.1, this peftlab runs with " TORCH_VERSION));
 }
 
-TEST(Registry, RefusesALibraryThatIsNoPlugin) { EXPECT_THAT(refusal("no_manifest"), HasSubstr("no peftlab plugin")); }
+TEST(Registry, RefusesALibraryThatIsNoPlugin) {
+  EXPECT_THAT(refusal("no_manifest"), HasSubstr("no peftlab plugin"));
+  EXPECT_THAT(refusal("no_record"), HasSubstr("no peftlab plugin"));
+}
 
 // AddressSanitizer puts a function of its own around dlopen, through which no exception passes.
 #ifndef __SANITIZE_ADDRESS__
 TEST(Registry, RefusesALibraryThatThrowsWhileLoaded) {
-  EXPECT_THAT(refusal("crashing"), HasSubstr("no loading today"));
+  EXPECT_THAT(refusal("throws_on_load"), HasSubstr("no loading today"));
 }
 #endif
+
+TEST(Registry, OutlivesLibrariesThatEndTheProcess) {
+  EXPECT_EQ(refusal("segfaults_on_load"), "loading it ends the process: signal 11 (Segmentation fault)");
+  EXPECT_EQ(refusal("exits_on_load"), "loading it ends the process: exit code 0");
+}
+
+TEST(Registry, GivesUpOnALibraryThatNeverFinishesLoading) {
+  const fs::path file = fixture("hangs_on_load") / "hangs_on_load.so";
+  const auto ended = loads_that_end_the_process({file, binary() / "plugins/bleu.so"}, std::chrono::seconds(1));
+  EXPECT_THAT(ended, ::testing::ElementsAre(::testing::Pair(file, HasSubstr("no end within 1 s"))));
+}
+
+TEST(Registry, AfterALibraryThatEndsTheProcessTheOthersAreTried) {
+  const auto ended = loads_that_end_the_process(
+      {binary() / "plugins/bleu.so", fixture("exits_on_load") / "exits_on_load.so", binary() / "plugins/rouge.so",
+       fixture("segfaults_on_load") / "segfaults_on_load.so", binary() / "plugins/chrf.so"});
+  EXPECT_EQ(ended.size(), 2u);
+}
+
+TEST(Registry, PutsBackWhatAPluginChangesOfTheHost) {
+  const HostState before(/*random=*/true);
+  const Registry registry({fixture("rude")});
+  ASSERT_TRUE(registry.refusals().empty()) << registry.refusals()[0].reason;
+  EXPECT_THAT(before.restore(), ::testing::IsEmpty()) << "after loading it";
+  const HostState between(/*random=*/false);
+  Params params;
+  registry.make_metric("rude", params);
+  EXPECT_THAT(between.restore(), ::testing::IsEmpty()) << "after making an object";
+}
+
+TEST(HostState, NamesWhatChanged) {
+  const HostState before(/*random=*/true);
+  std::fesetround(FE_DOWNWARD);
+  torch::manual_seed(99);
+  std::signal(SIGTERM, SIG_IGN);
+  EXPECT_THAT(before.restore(), ::testing::ElementsAre("the rounding of floating-point numbers", "the handler of SIGTERM",
+                                                       "LibTorch's random stream"));
+  EXPECT_THAT(before.restore(), ::testing::IsEmpty());
+}
 
 TEST(Registry, RefusesAFileThatIsNoLibrary) {
   const fs::path folder = fs::path(::testing::TempDir()) / "no_library";
@@ -65,13 +112,14 @@ TEST(Registry, RefusesAFileThatIsNoLibrary) {
   std::ofstream(folder / "text.so") << "This is no library.";
   const Registry registry({folder});
   ASSERT_EQ(registry.refusals().size(), 1u);
-  EXPECT_THAT(registry.refusals()[0].reason, HasSubstr("cannot be loaded"));
+  EXPECT_THAT(registry.refusals()[0].reason, HasSubstr("no shared library"));
 }
 
 TEST(Registry, RefusesTheSecondOfOneName) {
   const Registry registry({binary() / "plugins", fixture("duplicate")});
   ASSERT_EQ(registry.refusals().size(), 1u);
-  EXPECT_THAT(registry.refusals()[0].reason, HasSubstr("`bleu` is taken by " + (binary() / "plugins/bleu.so").string()));
+  EXPECT_THAT(registry.refusals()[0].reason,
+              HasSubstr("`bleu` is taken by " + (binary() / "plugins/bleu.so").string()));
   EXPECT_EQ(registry.find(Kind::metric, "bleu").file, binary() / "plugins/bleu.so");
 }
 
