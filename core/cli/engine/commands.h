@@ -14,6 +14,9 @@ int predict_command(const Words& words);
 int score_command(const Words& words);
 int adapter_command(const Words& words);
 int plugins_command(const Words& words);
+/// The parts `check` and `new` of it.
+int check_plugin(const Words& words);
+int new_plugin(const Words& words);
 int quantize_command(const Words& words);
 int completion_command(const Words& words);
 int manual_command(const Words& words);

@@ -43,6 +43,15 @@ std::pair<std::string, std::string> key_and_value(const std::string& setting, co
 
 }  // namespace
 
+Table plugin_settings(const std::vector<std::string>& settings, const char* option) {
+  Table options;
+  for (const std::string& setting : settings) {
+    const auto [key, value] = key_and_value(setting, option, "KEY=VALUE");
+    options[key] = value_of(value);
+  }
+  return options;
+}
+
 registry::Registry open_registry() { return registry::Registry(registry::Registry::default_folders()); }
 
 void ModelOptions::declare(CommandLine& line) {
@@ -91,11 +100,7 @@ std::unique_ptr<Dataset> DataOptions::open(const attach::Session& session, const
   for (const std::string& file : {data, train}) {
     if (!file.empty() && !std::filesystem::exists(file)) throw FormatError(file + ": there is no such file");
   }
-  Table options;
-  for (const std::string& setting : settings) {
-    const auto [key, value] = key_and_value(setting, "--data-set", "KEY=VALUE");
-    options[key] = value_of(value);
-  }
+  const Table options = plugin_settings(settings, "--data-set");
   const std::string name = plugin.empty() ? evaluate::dataset_for(data) : plugin;
   auto dataset = open_dataset(name, options, data, session, registry);
   if (!train.empty()) dataset->demonstrate_with(*open_dataset(name, options, train, session, registry));

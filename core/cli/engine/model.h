@@ -41,6 +41,9 @@ struct DataOptions {
   std::unique_ptr<Dataset> open(const attach::Session& session, const registry::Registry& registry) const;
 };
 
+/// Options of a plugin as KEY=VALUE; VALUE is JSON, or a text as it stands. Throws: ConfigError naming `option`.
+Table plugin_settings(const std::vector<std::string>& settings, const char* option = "--set");
+
 /// A data set plugin of this name with these options, opened.
 std::unique_ptr<Dataset> open_dataset(const std::string& plugin, const Table& options,
                                       const std::filesystem::path& file, const attach::Session& session,

@@ -1,7 +1,6 @@
 #include "command_line.h"
 #include "engine/commands.h"
 #include "engine/model.h"
-#include "registry/laws.h"
 #include "registry/registry.h"
 #include "rows.h"
 
@@ -16,8 +15,6 @@ namespace {
 
 using report::Format;
 using store::Rows;
-
-constexpr int kPluginRefused = 4;
 
 int list(const Words& words) {
   Format format = table_or_json();
@@ -98,30 +95,6 @@ int show(const Words& words) {
   return 0;
 }
 
-int check(const Words& words) {
-  std::string file;
-  CommandLine line(
-      "plugins check FILE.so",
-      "Loads a library as the program would and checks what it says of itself and how it treats options. Ends\n"
-      "with exit code 4 where it is refused or breaks a law. The library's code is run.",
-      "peftlab plugins check build/release/plugins/lora.so");
-  line.operand("FILE.so", &file);
-  if (!line.parse(words)) return 0;
-
-  if (!std::filesystem::exists(file)) throw FormatError(file + ": there is no such file");
-  registry::Registry registry({});
-  registry.load(std::filesystem::absolute(file));
-  for (const registry::Refusal& refusal : registry.refusals()) {
-    throw PluginError(fmt::format("{} is refused: {}", file, refusal.reason));
-  }
-  const registry::Plugin& plugin = registry.plugins().at(0);
-  const auto broken = registry::broken_option_laws(registry, plugin);
-  for (const std::string& law : broken) note(fmt::format("peftlab: {}: {}", file, law));
-  if (!broken.empty()) return kPluginRefused;
-  print(fmt::format("ok: {} {}, sha256 {}\n", registry::kind_name(plugin.kind), plugin.name, plugin.sha256));
-  return 0;
-}
-
 }  // namespace
 
 int plugins_command(const Words& words) {
@@ -129,7 +102,8 @@ int plugins_command(const Words& words) {
   return dispatch_part("plugins", words,
                        {{"list", "the plugins there are (also without `list`)", list},
                         {"show", "what a plugin is and takes", show},
-                        {"check", "load one library and try its promises", check}});
+                        {"check", "hold one library to all laws of its kind", check_plugin},
+                        {"new", "a plugin to start from, as a folder", new_plugin}});
 }
 
 }  // namespace peftlab::cli

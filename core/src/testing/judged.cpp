@@ -1,10 +1,6 @@
 #include <peftlab/testing/judged.h>
 
-#include "registry/registry.h"
-
 #include <peftlab/error.h>
-
-#include <cstdlib>
 
 namespace peftlab::testing {
 
@@ -28,17 +24,6 @@ std::vector<Likelihood> ToyJudged::likelihoods(const std::vector<Candidate>& can
 double ToyJudged::mean_loss() {
   if (!mean_loss_) throw UnsupportedError("there is no model here to ask for its loss");
   return *mean_loss_;
-}
-
-std::unique_ptr<Metric> make_metric(const std::string& name, const Table& options) {
-  static const registry::Registry registry([] {
-    const char* build = std::getenv("PEFTLAB_BINARY_DIR");
-    return std::vector<std::filesystem::path>{std::filesystem::path(build == nullptr ? "." : build) / "plugins"};
-  }());
-  Params params(options, "plugin " + name);
-  auto metric = registry.make_metric(name, params);
-  params.finish();
-  return metric;
 }
 
 }  // namespace peftlab::testing

@@ -1,23 +1,32 @@
-#include "testing/bench.h"
+#include "testing/laws_options.h"
 
 #include <peftlab/error.h>
+
+#include <set>
 
 namespace peftlab::testing {
 
 using namespace bench;
 
-Violations law_defaults(const MethodCase& given) {
+Violations options_have_sound_defaults(const Constructor& make) {
   return guarded([&](Violations& found) {
-    Params empty({}, "the method");
-    given.method(empty);
-    for (const OptionProblem& problem : empty.problems()) {
-      found.push_back(text("from an empty table: ", problem.name, " ", problem.message));
+    Params empty({}, "the plugin");
+    make(empty);
+    std::set<std::string> required;
+    for (const OptionSpec& option : empty.declared()) {
+      if (option.default_ == "(required)") required.insert(option.name);
     }
+    for (const OptionProblem& problem : empty.problems()) {
+      if (required.count(problem.name) == 0) {
+        found.push_back(text("from an empty table: ", problem.name, " ", problem.message));
+      }
+    }
+    found.measured.push_back(text(empty.declared().size(), " options"));
     for (const OptionSpec& option : empty.declared()) {
       if (option.meaning.empty()) found.push_back(text("option `", option.name, "` has no meaning"));
       if (option.default_.empty() || option.default_ == "(required)") continue;
-      Params spelled({{option.name, parse_json(option.default_, option.name)}}, "the method");
-      given.method(spelled);
+      Params spelled({{option.name, parse_json(option.default_, option.name)}}, "the plugin");
+      make(spelled);
       for (const OptionProblem& problem : spelled.problems()) {
         found.push_back(
             text("with `", option.name, "` spelled out as its default: ", problem.name, " ", problem.message));
@@ -26,14 +35,14 @@ Violations law_defaults(const MethodCase& given) {
   });
 }
 
-Violations law_unknown_option(const MethodCase& given) {
+Violations unknown_options_are_refused(const Constructor& make) {
   return guarded([&](Violations& found) {
-    Params empty({}, "the method");
-    given.method(empty);
+    Params empty({}, "the plugin");
+    make(empty);
     const std::string known = empty.declared().empty() ? "" : empty.declared()[0].name;
     const std::string wrong = known.empty() ? "stranger" : known + "x";
-    Params misspelled({{wrong, Value(1)}}, "the method");
-    given.method(misspelled);
+    Params misspelled({{wrong, Value(1)}}, "the plugin");
+    make(misspelled);
     try {
       misspelled.finish();
       found.push_back(text("option `", wrong, "` was taken"));
@@ -47,6 +56,14 @@ Violations law_unknown_option(const MethodCase& given) {
       }
     }
   });
+}
+
+Violations law_defaults(const MethodCase& given) {
+  return options_have_sound_defaults([&](Params& params) { given.method(params); });
+}
+
+Violations law_unknown_option(const MethodCase& given) {
+  return unknown_options_are_refused([&](Params& params) { given.method(params); });
 }
 
 }  // namespace peftlab::testing

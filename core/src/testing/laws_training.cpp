@@ -18,6 +18,7 @@ Violations law_start(const MethodCase& given) {
       base->eval();
       Bench bench(given, given.options, 1, type);
       const bool equal = same(outputs(*bench.model, batch), outputs(*base, batch));
+      found.measured.push_back(text(type, ": ", equal ? "the base's" : "not the base's"));
       if (equal != bench.method->starts_at_base()) {
         found.push_back(text("starts_at_base() is ", bench.method->starts_at_base() ? "true" : "false",
                              ", but right after attach() the outputs in ", type, (equal ? " are" : " are not"),
@@ -45,6 +46,7 @@ Violations law_gradients(const MethodCase& given) {
         if (tensor.grad().defined() && tensor.grad().count_nonzero().item<int64_t>() > 0) moved.insert(name);
       }
     });
+    found.measured.push_back(text(trained.size(), " tensors trained, ", frozen.size(), " frozen"));
     for (const std::string& name : touched) found.push_back(text("frozen parameter ", name, " has a gradient"));
     for (const auto& [name, tensor] : before) {
       if (!same(tensor, frozen[name])) found.push_back(text("frozen parameter ", name, " changed"));
@@ -60,6 +62,7 @@ Violations law_learns(const MethodCase& given) {
     Bench bench(given, given.options, 1);
     const bool trains = !bench.trained().empty();
     const std::vector<double> losses = train(bench, given, 31);
+    found.measured.push_back(text("loss ", losses.front(), " to ", losses.back(), trains ? "" : ", nothing trained"));
     if (trains && !(losses.back() < losses.front())) {
       found.push_back(text("thirty steps took the loss from ", losses.front(), " to ", losses.back()));
     }
@@ -76,6 +79,8 @@ Violations law_seeds(const MethodCase& given) {
       return train(bench, given, 3);
     };
     const auto first = losses(11), again = losses(11), other = losses(12);
+    found.measured.push_back(
+        text("losses after three steps ", first.back(), ", ", again.back(), "; another seed ", other.back()));
     if (first != again)
       found.push_back(text("two runs with one seed end at the losses ", first.back(), " and ", again.back()));
     Bench bench(given, given.options, 11);
@@ -86,10 +91,12 @@ Violations law_seeds(const MethodCase& given) {
 
 Violations law_parameter_count(const MethodCase& given) {
   return on_model(given, [&](Violations& found) {
-    if (!given.parameters) return;
     Bench bench(given, given.options, 1);
     int64_t count = 0;
     for (const auto& [name, tensor] : bench.trained()) count += tensor.numel();
+    found.measured.push_back(
+        text(count, " numbers are trained", given.parameters ? "" : "; no formula to hold them to"));
+    if (!given.parameters) return;
     if (count != *given.parameters)
       found.push_back(text(count, " numbers are trained, the formula says ", *given.parameters));
   });

@@ -1,8 +1,5 @@
 #include <peftlab/testing/toy.h>
 
-#include "base/places.h"
-#include "registry/registry.h"
-
 #include <peftlab/error.h>
 #include <peftlab/nn/checkpointing.h>
 
@@ -154,16 +151,6 @@ std::optional<int64_t> ToyTokenizer::id_of(const std::string& piece) const {
   if (piece == "<end>") return kEnd;
   if (piece.size() == 1) return encode(piece)[0];
   return std::nullopt;
-}
-
-std::string plugin_folder() { return peftlab::plugin_folder().string(); }
-
-std::shared_ptr<Method> make_method(const std::string& plugin, const Table& options) {
-  static const registry::Registry registry(registry::Registry::default_folders());
-  Params params(options, "plugin " + plugin);
-  auto method = registry.make_method(plugin, params);
-  params.finish();
-  return method;
 }
 
 void set(torch::nn::Module& module, const std::string& name, const torch::Tensor& values) {

@@ -4,7 +4,9 @@
 /// What tests of metrics share: a split whose answers and likelihoods are written down, and a metric as the program
 /// makes it.
 
+#include <peftlab/export.h>
 #include <peftlab/metric.h>
+#include <peftlab/testing/plugins.h>
 #include <peftlab/value.h>
 
 #include <functional>
@@ -16,7 +18,7 @@
 namespace peftlab::testing {
 
 /// A split without a model.
-class ToyJudged final : public Judged {
+class PEFTLAB_API ToyJudged final : public Judged {
  public:
   using References = std::vector<std::vector<std::optional<std::string>>>;
   using Likely = std::function<Likelihood(const Candidate&)>;
@@ -42,9 +44,5 @@ class ToyJudged final : public Judged {
   std::vector<Candidate> asked_;
   std::optional<double> mean_loss_;
 };
-
-/// Loads the metric `name` from the build's plugins and makes one.
-/// Throws: PluginError if there is none; ConfigError with all that is wrong with `options`.
-std::unique_ptr<Metric> make_metric(const std::string& name, const Table& options = {});
 
 }  // namespace peftlab::testing

@@ -3,9 +3,11 @@
 /// \file
 /// A model small enough for numbers by hand, with every kind of site, and methods as the program makes them.
 
+#include <peftlab/export.h>
 #include <peftlab/method.h>
 #include <peftlab/model.h>
 #include <peftlab/params.h>
+#include <peftlab/testing/plugins.h>
 #include <peftlab/tokenizer.h>
 
 #include <memory>
@@ -30,7 +32,7 @@ struct ToySizes {
 /// Linear maps: transformer.layers.I.attention.{query_key_value,dense} and transformer.layers.I.mlp.{dense_h_to_4h,
 /// dense_4h_to_h}; sublayer sites after `dense` and `dense_4h_to_h`; an attention site in every layer. Parameters are
 /// not frozen.
-class ToyModel final : public Model {
+class PEFTLAB_API ToyModel final : public Model {
  public:
   explicit ToyModel(const ToySizes& sizes = {});
 
@@ -56,7 +58,7 @@ class ToyModel final : public Model {
 };
 
 /// One id for each letter: a = 0 ... z = 25, space = 26, all else 27; "<end>" is 28.
-class ToyTokenizer final : public Tokenizer {
+class PEFTLAB_API ToyTokenizer final : public Tokenizer {
  public:
   static constexpr int64_t kEnd = 28;
 
@@ -66,15 +68,8 @@ class ToyTokenizer final : public Tokenizer {
   int64_t size() const override { return kEnd + 1; }
 };
 
-/// The folder of the plugins that belong to this peftlab.
-std::string plugin_folder();
-
-/// A method plugin's object, loaded as the program loads it: from plugin_folder(), or a folder that PEFTLAB_PLUGIN_PATH
-/// names. Throws: PluginError, ConfigError.
-std::shared_ptr<Method> make_method(const std::string& plugin, const Table& options = {});
-
 /// Gives the parameter `name` of a module (`layers/0/q_proj.lora_A`) new values of its shape.
 /// Throws: Error naming the parameters there are.
-void set(torch::nn::Module& module, const std::string& name, const torch::Tensor& values);
+PEFTLAB_API void set(torch::nn::Module& module, const std::string& name, const torch::Tensor& values);
 
 }  // namespace peftlab::testing
