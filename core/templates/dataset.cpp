@@ -1,12 +1,13 @@
 /// %CLASS%: lines of a prompt, a tab and a target.
 ///
-///     3+4=<tab>7
+///     >34=<tab>4
 ///
 /// Lines that are empty are left out. This is a place to start from: say here what a file of your data set looks like.
 
 #include <peftlab/dataset.h>
 #include <peftlab/error.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 
 #include <openssl/evp.h>
 
@@ -62,8 +63,7 @@ class %CLASS% final : public Dataset {
   std::string fingerprint() const override { return fingerprint_; }
 
   static std::filesystem::path write_sample(const std::filesystem::path& folder) {
-    std::ofstream(folder / "sample.tsv") << "3+4=\t7\n5+1=\t6\n\n2+2=\t4\n";
-    return folder / "sample.tsv";
+    return sample_file(folder / "sample.tsv", ">34=\t4\n>51=\t5\n\n>22=\t2\n");
   }
 
  private:

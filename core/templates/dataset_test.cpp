@@ -18,16 +18,16 @@ std::filesystem::path written(const std::string& text) {
 
 TEST(%CLASS%, ReadsPromptsAndTargets) {
   auto dataset = testing::make_dataset("%NAME%");
-  dataset->open(written("3+4=\t7\n\n5+1=\t6\n"), std::nullopt);
+  dataset->open(written(">34=\t4\n\n>51=\t5\n"), std::nullopt);
   ASSERT_EQ(dataset->size(), 2);
-  EXPECT_EQ(dataset->example(1).prompt, "5+1=");
-  EXPECT_EQ(dataset->example(1).target, "6");
+  EXPECT_EQ(dataset->example(1).prompt, ">51=");
+  EXPECT_EQ(dataset->example(1).target, "5");
   EXPECT_EQ(dataset->place(1), "%NAME%.tsv:3") << "empty lines are counted, and are no examples";
 }
 
 TEST(%CLASS%, NamesTheLineThatIsBroken) {
   try {
-    testing::make_dataset("%NAME%")->open(written("3+4=\t7\n5+1=6\n"), std::nullopt);
+    testing::make_dataset("%NAME%")->open(written(">34=\t4\n>51=5\n"), std::nullopt);
     FAIL() << "nothing was thrown";
   } catch (const FormatError& error) {
     EXPECT_NE(std::string(error.what()).find("%NAME%.tsv:2"), std::string::npos) << error.what();

@@ -27,7 +27,7 @@ struct Pair : torch::nn::Module {
   /// x [..., in] -> [..., out], in the type that `next` answers in.
   torch::Tensor forward(const torch::Tensor& x, const Linear::Map& next) const {
     const torch::Tensor y = next(x);
-    const torch::Tensor along = torch::matmul(x.to(torch::kFloat32), v).unsqueeze(-1);
+    const torch::Tensor along = torch::matmul(x.to(v.scalar_type()), v).unsqueeze(-1);
     return (y + along * u).to(y.scalar_type());
   }
 

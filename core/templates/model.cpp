@@ -11,9 +11,8 @@
 #include <peftlab/model.h>
 #include <peftlab/nn/checkpointing.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 #include <peftlab/text_rules.h>
-
-#include <fstream>
 
 namespace peftlab {
 namespace {
@@ -75,10 +74,7 @@ class %CLASS% final : public Model {
       layers_.push_back(layers->register_module(index, std::make_shared<Layer>(facts_, "layers." + index)));
     }
     last_norm_ = register_module("norm", std::make_shared<LayerNorm>(facts_.hidden, kEpsilon));
-    const torch::NoGradGuard no_grad;
-    for (auto& item : named_parameters()) {
-      if (item.value().dim() == 2) item.value().normal_(0.0, 0.05);
-    }
+    if (!Blueprint::is_drawn()) draw_first_values();
   }
 
   const ModelFacts& facts() const override { return facts_; }
@@ -118,13 +114,23 @@ class %CLASS% final : public Model {
   std::vector<std::string> default_lora_targets() const override { return {"qkv"}; }
 
   static std::filesystem::path write_sample(const std::filesystem::path& folder) {
-    std::ofstream(folder / "config.json")
-        << R"({"model_type": "%NAME%", "vocab_size": 40, "hidden_size": 16, "num_layers": 2, "num_heads": 2,
- "max_length": 64, "eos_token_id": 28})";
-    return folder / "config.json";
+    return sample_file(folder / "config.json", R"({"model_type": "%NAME%", "vocab_size": 40, "hidden_size": 16, "num_layers": 2, "num_heads": 2,
+ "max_length": 64, "eos_token_id": 28})");
   }
 
  private:
+  /// Maps and tables N(0, 0.05), biases zero; norms begin as they are made.
+  void draw_first_values() {
+    const torch::NoGradGuard no_grad;
+    for (auto& item : named_parameters()) {
+      if (item.value().dim() == 2) {
+        item.value().normal_(0.0, 0.05);
+      } else if (item.key().ends_with(".bias")) {
+        item.value().zero_();
+      }
+    }
+  }
+
   ModelFacts facts_;
   std::shared_ptr<Embedding> words_, positions_;
   std::shared_ptr<EmbeddingSite> site_;

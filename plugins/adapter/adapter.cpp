@@ -45,6 +45,10 @@ class Adapter final : public Method {
     if (places.empty()) throw UnsupportedError("plugin adapter: the model offers no place for a bottleneck");
     const auto chosen = options_.targets ? select_names(places, *options_.targets) : places;
     const std::set<std::string> wanted(chosen.begin(), chosen.end());
+    // Where names are not laid out as the library knows them, several sites may have one path in its file: they go by
+    // their own names.
+    std::map<std::string, int> sharing;
+    for (const Sublayer* site : model.sublayer_sites()) ++sharing[library_path(*site)];
     for (Sublayer* site : model.sublayer_sites()) {
       if (!wanted.count(site->name)) continue;
       auto bottleneck = std::make_shared<Bottleneck>(*site, options_);
@@ -53,7 +57,8 @@ class Adapter final : public Method {
       site->extend([bottleneck](const torch::Tensor& h, const SublayerContext& around) {
         return bottleneck->forward(h, around);
       });
-      adapted_.emplace_back(library_path(*site), bottleneck);
+      const std::string path = library_path(*site);
+      adapted_.emplace_back(sharing[path] > 1 ? site->name : path, bottleneck);
       positions_.insert(site->position);
     }
     if (options_.layer_norms) {

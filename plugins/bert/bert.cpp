@@ -18,6 +18,7 @@
 #include <peftlab/error.h>
 #include <peftlab/model.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 #include <peftlab/text_rules.h>
 
 namespace peftlab::bert {
@@ -66,6 +67,13 @@ class Bert final : public Model {
   torch::Tensor embedding_table() override { return stack_->words->weight; }
   std::string classification_head() const override { return classifies() ? "classifier" : ""; }
   std::vector<std::string> default_lora_targets() const override { return {"query", "value"}; }
+
+  static std::filesystem::path write_sample(const std::filesystem::path& folder) {
+    return sample_file(folder / "config.json", R"({"model_type": "bert", "architectures": ["BertForSequenceClassification"], "vocab_size": 64,
+ "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+ "type_vocab_size": 1, "attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0,
+ "id2label": {"0": "bad", "1": "fair", "2": "good"}})");
+  }
 
  private:
   bool classifies() const { return config_.common.task == Task::classification; }

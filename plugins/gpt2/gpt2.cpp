@@ -17,6 +17,7 @@
 
 #include <peftlab/model.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 #include <peftlab/text_rules.h>
 
 #include <cmath>
@@ -90,6 +91,12 @@ class Gpt2 final : public Model {
   std::string output_layer() const override { return config_.classifies() ? "" : kHead; }
   std::string classification_head() const override { return config_.classifies() ? kClasses : ""; }
   std::vector<std::string> default_lora_targets() const override { return {"c_attn"}; }
+
+  static std::filesystem::path write_sample(const std::filesystem::path& folder) {
+    return sample_file(folder / "config.json", R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 64,
+ "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0,
+ "bos_token_id": 0, "eos_token_id": 0})");
+  }
 
  private:
   void draw_first_values();

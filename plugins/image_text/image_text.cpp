@@ -14,6 +14,7 @@
 #include <peftlab/dataset.h>
 #include <peftlab/error.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 
 #include <openssl/evp.h>
 #include <opencv2/core/utils/logger.hpp>
@@ -125,6 +126,13 @@ class ImageText final : public Dataset {
   }
 
   std::string fingerprint() const override { return fingerprint_; }
+
+  /// Two pictures of a few pixels, in the plainest format there is.
+  static fs::path write_sample(const fs::path& folder) {
+    sample_file(folder / "red.ppm", "P3 2 2 255 255 0 0 200 10 10 255 0 0 180 0 0\n");
+    sample_file(folder / "blue.ppm", "P3 3 1 255 0 0 255 10 10 240 0 0 200\n");
+    return sample_file(folder / "sample.csv", "image_path,text\nred.ppm,a red square\nblue.ppm,a blue line\n");
+  }
 
  private:
   std::string describe(const PictureFile& file, int64_t line, const std::string& problem) const {

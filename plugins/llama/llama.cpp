@@ -23,6 +23,7 @@
 
 #include <peftlab/model.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 #include <peftlab/text_rules.h>
 
 #include <cmath>
@@ -90,6 +91,12 @@ class Llama final : public Model {
   std::string output_layer() const override { return config_.classifies() ? "" : kHead; }
   std::string classification_head() const override { return config_.classifies() ? kClasses : ""; }
   std::vector<std::string> default_lora_targets() const override { return {"q_proj", "v_proj"}; }
+
+  static std::filesystem::path write_sample(const std::filesystem::path& folder) {
+    return sample_file(folder / "config.json", R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 64,
+ "max_position_embeddings": 64, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "head_dim": 8, "bos_token_id": 0, "eos_token_id": 0})");
+  }
 
  private:
   void draw_first_values();

@@ -15,6 +15,7 @@
 #include <peftlab/dataset.h>
 #include <peftlab/error.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 #include <peftlab/records.h>
 
 #include <openssl/evp.h>
@@ -106,6 +107,13 @@ class Text final : public Dataset {
   std::vector<Choice> choices() const override { return choices_; }
   bool packed() const override { return packed_; }
   std::string fingerprint() const override { return fingerprint_; }
+
+  static std::filesystem::path write_sample(const std::filesystem::path& folder) {
+    return sample_file(folder / "sample.jsonl", R"({"prompt": "3+4=", "completion": "7"}
+{"prompt": "5+1=", "completion": "6"}
+{"prompt": "2+2=", "completion": "4"}
+)");
+  }
 
   Example example(int64_t index) const override {
     Example example = alone(index);

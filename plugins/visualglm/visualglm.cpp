@@ -16,6 +16,7 @@
 #include <peftlab/error.h>
 #include <peftlab/model.h>
 #include <peftlab/plugin.h>
+#include <peftlab/sample.h>
 
 #include <algorithm>
 #include <cmath>
@@ -83,6 +84,16 @@ class VisualGlm final : public Model {
   EmbeddingSite& embedding_site() override { return *transformer_->embedding_site; }
   torch::Tensor embedding_table() override { return transformer_->word_embeddings->weight; }
   std::vector<std::string> default_lora_targets() const override { return {"query_key_value"}; }
+
+  static std::filesystem::path write_sample(const std::filesystem::path& folder) {
+    return sample_file(folder / "config.json", R"({"model_type": "chatglm", "num_layers": 2, "hidden_size": 48, "num_attention_heads": 3,
+ "inner_hidden_size": 80, "vocab_size": 64, "max_sequence_length": 64, "bos_token_id": 60, "eos_token_id": 61,
+ "mask_token_id": 58, "gmask_token_id": 59, "pad_token_id": 3, "unk_token_id": 0, "image_length": 3,
+ "eva_config": {"num_layers": 2, "hidden_size": 24, "num_attention_heads": 2, "inner_hidden_size": 40,
+                "image_size": [28, 42], "patch_size": 14, "in_channels": 3},
+ "qformer_config": {"num_layers": 3, "hidden_size": 20, "num_attention_heads": 4, "inner_hidden_size": 80, "vocab_size": 3,
+                    "cross_attn_hidden_size": 24, "is_decoder": [true, false, true]}})");
+  }
 
  private:
   torch::Tensor splice(const torch::Tensor& embedded, const Batch& batch);

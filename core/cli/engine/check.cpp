@@ -60,7 +60,7 @@ class Teller {
                             fmt::format("{}", fmt::join(result.violations, "; ")), holds ? "" : trial.cause});
       return;
     }
-    if (trial.subject != subject_) print(fmt::format("on {}\n", trial.subject.empty() ? "its own" : trial.subject));
+    if (trial.subject != subject_) print(fmt::format("on {}\n", trial.subject.empty() ? "what it is" : trial.subject));
     subject_ = trial.subject;
     print(fmt::format("  {} {:>2} {:<16} {}{}\n", holds ? "ok    " : "BROKEN", trial.number, trial.name,
                       trial.statement, measured.empty() ? "" : " [" + measured + "]"));

@@ -103,7 +103,7 @@ std::vector<LawTrial> method_trials(const Registry& registry, const Plugin& plug
         model.name, [=] { return testing::model_case(make, options.settings, make_model, config); }, false);
   }
   const int laws = static_cast<int>(testing::method_laws().size());
-  trials.push_back({"", laws + 1, "models", "some model takes it; one that does not is told why, by a clear error",
+  trials.push_back({"all of them", laws + 1, "models", "some model takes it; one that does not is told why, by a clear error",
                     "a site is looked for by a name that only one model has", [cases] {
                       testing::Violations found;
                       int taken = 0;

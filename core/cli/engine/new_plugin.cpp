@@ -70,7 +70,7 @@ std::string tokenizer_json() {
   Table vocabulary;
   vocabulary["<end>"] = 0;
   int id = 0;
-  for (const char c : std::string("0123456789+-=")) vocabulary[std::string(1, c)] = ++id;
+  for (const char c : std::string("0123456789<>=")) vocabulary[std::string(1, c)] = ++id;
   vocabulary["<unknown>"] = ++id;
   const Table end{{"id", 0},         {"content", "<end>"},  {"single_word", false}, {"lstrip", false},
                   {"rstrip", false}, {"normalized", false}, {"special", true}};
@@ -127,16 +127,16 @@ std::string line_of(bool tabs, const std::string& prompt, const std::string& tar
   return to_json(Table{{"prompt", prompt}, {"completion", target}}) + "\n";
 }
 
-/// Sums and differences of two digits, by their last digit: all sums, and differences apart for training and for tests.
-std::map<std::string, std::string> arithmetic(bool tabs) {
+/// The larger of two digits, and the smaller, apart for training and for tests.
+std::map<std::string, std::string> larger_and_smaller(bool tabs) {
   std::map<std::string, std::string> files;
   const std::string extension = tabs ? ".tsv" : ".jsonl";
   for (int a = 0; a < 10; ++a) {
     for (int b = 0; b < 10; ++b) {
-      files["add" + extension] += line_of(tabs, fmt::format("{}+{}=", a, b), std::to_string((a + b) % 10));
+      files["larger" + extension] += line_of(tabs, fmt::format(">{}{}=", a, b), std::to_string(std::max(a, b)));
       const bool test = (3 * a + 7 * b) % 5 == 0;
-      files[(test ? "subtract_test" : "subtract_train") + extension] +=
-          line_of(tabs, fmt::format("{}-{}=", a, b), std::to_string((a - b + 10) % 10));
+      files[(test ? "smaller_test" : "smaller_train") + extension] +=
+          line_of(tabs, fmt::format("<{}{}=", a, b), std::to_string(std::min(a, b)));
     }
   }
   return files;
@@ -158,25 +158,25 @@ Replacements words_for(const std::string& kind, const std::string& name) {
       {"metric", "And what does `" + name + "` say of their answers?"},
       {"dataset", "The data are read by `" + name + "`."},
       {"model", "The model is a `" + name + "`."}};
-  return {
-      {"NAME", name},
-      {"CLASS", class_name(name)},
-      {"UPPER", upper},
-      {"KIND", kind == "dataset" ? "data set" : kind},
-      {"KIND_PLURAL", kind == "dataset" ? "data sets" : kind + "s"},
-      {"OPTIONS", options.at(kind)},
-      {"LIBRARIES", is_dataset ? " LIBRARIES crypto" : ""},
-      {"QUESTION", questions.at(kind)},
-      {"EXPERIMENT",
-       "`experiment/` compares full fine-tuning and LoRA" + std::string(kind == "method" ? " with it" : "") +
-           " on a model that is made there in some seconds: it learns to add\ndigits, and is adapted to subtraction."},
-      {"DATA_PLUGIN", is_dataset ? name : "text"},
-      {"EXTENSION", is_dataset ? "tsv" : "jsonl"},
-      {"METHOD", kind == "method" ? fmt::format("\n[[method]]\nlabel = \"{0}\"\nplugin = \"{0}\"\n"
-                                                "train.learning_rate = 1e-2\n",
-                                                name)
-                                  : ""},
-      {"METRIC", kind == "metric" ? fmt::format("\n[[metric]]\nplugin = \"{}\"\n", name) : ""}};
+  return {{"NAME", name},
+          {"CLASS", class_name(name)},
+          {"UPPER", upper},
+          {"KIND", kind == "dataset" ? "data set" : kind},
+          {"KIND_PLURAL", kind == "dataset" ? "data sets" : kind + "s"},
+          {"OPTIONS", options.at(kind)},
+          {"LIBRARIES", is_dataset ? " LIBRARIES crypto" : ""},
+          {"QUESTION", questions.at(kind)},
+          {"EXPERIMENT", "`experiment/` compares full fine-tuning and LoRA" +
+                             std::string(kind == "method" ? " with it" : "") +
+                             " on a model that is made there in some seconds: it learns to\nname the larger of two "
+                             "digits, and is adapted to name the smaller."},
+          {"DATA_PLUGIN", is_dataset ? name : "text"},
+          {"EXTENSION", is_dataset ? "tsv" : "jsonl"},
+          {"METHOD", kind == "method" ? fmt::format("\n[[method]]\nlabel = \"{0}\"\nplugin = \"{0}\"\n"
+                                                    "train.learning_rate = 1e-2\n",
+                                                    name)
+                                      : ""},
+          {"METRIC", kind == "metric" ? fmt::format("\n[[metric]]\nplugin = \"{}\"\n", name) : ""}};
 }
 
 void write(const fs::path& file, const std::string& text) {
@@ -217,7 +217,8 @@ int new_plugin(const Words& words) {
   fill("experiment/pretrain.toml", "pretrain.toml");
   write(folder.partial() / "experiment/model/config.json", config_json(kind, name));
   write(folder.partial() / "experiment/model/tokenizer.json", tokenizer_json());
-  for (const auto& [file, text] : arithmetic(kind == "dataset")) write(folder.partial() / "experiment" / file, text);
+  for (const auto& [file, text] : larger_and_smaller(kind == "dataset"))
+    write(folder.partial() / "experiment" / file, text);
   folder.give_name();
   note(fmt::format("wrote {0}: see {0}/README.md", name));
   return 0;

@@ -5,6 +5,8 @@
 
 #include <peftlab/testing/conformance.h>
 
+#include <c10/util/Exception.h>
+
 #include <sstream>
 
 namespace peftlab::testing::bench {
@@ -63,13 +65,17 @@ Violations guarded(Body body) {
   Violations found;
   try {
     body(found);
+  } catch (const c10::Error& error) {
+    found.push_back(text("threw: ", error.what_without_backtrace()));
   } catch (const std::exception& error) {
     found.push_back(text("threw: ", error.what()));
+  } catch (...) {
+    found.push_back("threw something that is no exception");
   }
   return found;
 }
 
-/// attach() must throw UnsupportedError with the words of `refusal`, and leave the model as it was.
+/// attach() must throw a peftlab::Error with the words of `refusal`, and leave the model as it was.
 void check_refusal(const MethodCase& given, Violations& found);
 
 /// guarded(), for a law that needs the method on the model: where the method cannot work on it, its refusal is judged.

@@ -6,6 +6,7 @@
 #include <peftlab/testing/toy.h>
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 
 #include <fstream>
 #include <iterator>
@@ -35,6 +36,22 @@ MethodCase toy_case(std::function<std::shared_ptr<Method>(Params&)> method, Tabl
   return made;
 }
 
+namespace {
+
+/// While one lives, LibTorch fills memory that nobody has written with NaN, so that a parameter without a first value shows.
+struct FilledMemory {
+  FilledMemory() : deterministic(at::globalContext().deterministicAlgorithms()) {
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+    at::globalContext().setDeterministicFillUninitializedMemory(true);
+  }
+  ~FilledMemory() { at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true); }
+  FilledMemory(const FilledMemory&) = delete;
+  FilledMemory& operator=(const FilledMemory&) = delete;
+  bool deterministic;
+};
+
+}  // namespace
+
 std::shared_ptr<Model> model_of(const std::function<std::shared_ptr<Model>(Params&)>& model,
                                 const std::filesystem::path& config, uint64_t seed) {
   std::ifstream file(config);
@@ -45,6 +62,7 @@ std::shared_ptr<Model> model_of(const std::function<std::shared_ptr<Model>(Param
   Params params(*table, config.string());
   params.ignore({"model_type"});
   torch::manual_seed(seed);
+  const FilledMemory filled;
   auto made = model(params);
   params.finish();
   made->eval();

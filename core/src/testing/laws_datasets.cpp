@@ -124,7 +124,7 @@ Violations law_fingerprint(const DatasetCase& given) {
 
 Violations law_missing_file(const DatasetCase& given) {
   return guarded([&](Violations& found) {
-    const fs::path missing = given.folder / "no_such_file.data";
+    const fs::path missing = given.folder / ("no_such_file" + given.sample.extension().string());
     try {
       opened(given, missing);
       found.push_back("a file that is not there was opened");

@@ -19,6 +19,8 @@ Violations law_start(const MethodCase& given) {
       Bench bench(given, given.options, 1, type);
       const bool equal = same(outputs(*bench.model, batch), outputs(*base, batch));
       found.measured.push_back(text(type, ": ", equal ? "the base's" : "not the base's"));
+      // A small start may be less than what bfloat16 can tell apart.
+      if (equal && type == torch::kBFloat16) continue;
       if (equal != bench.method->starts_at_base()) {
         found.push_back(text("starts_at_base() is ", bench.method->starts_at_base() ? "true" : "false",
                              ", but right after attach() the outputs in ", type, (equal ? " are" : " are not"),
@@ -126,15 +128,22 @@ Violations law_gradient_check(const MethodCase& given) {
         slope += (along[name] * tensor.grad()).sum().item<double>();
         length += tensor.grad().pow(2).sum().item<double>();
       }
-      constexpr double kStep = 1e-5;
       const auto loss_at = [&](double step) {
         for (const auto& [name, tensor] : trained) torch::Tensor(tensor).add_(along[name], step);
         const double loss = loss_of(*bench.model, batch).item<double>();
         for (const auto& [name, tensor] : trained) torch::Tensor(tensor).sub_(along[name], step);
         return loss;
       };
-      const double difference = (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep);
-      if (!(std::abs(difference - slope) <= 1e-5 * std::max(std::sqrt(length), 1e-3))) {
+      const double allowed = 1e-5 * std::max(std::sqrt(length), 1e-3);
+      double off = 0.0, difference = 0.0;
+      // A kink, such as a ReLU's, that lies within a step does not lie within all of them.
+      for (const double step : {1e-5, 1e-6, 1e-7}) {
+        difference = (loss_at(step) - loss_at(-step)) / (2 * step);
+        off = std::abs(difference - slope);
+        if (off <= allowed) break;
+      }
+      found.measured.push_back(text("slope ", slope, ", off by ", off));
+      if (!(off <= allowed)) {
         found.push_back(text("along direction ", direction, " the loss changes by ", difference, ", the gradient says ",
                              slope, " (its length is ", std::sqrt(length), ")"));
       }

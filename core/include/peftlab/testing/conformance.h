@@ -57,7 +57,7 @@ struct MethodCase {
   std::optional<int64_t> parameters;  ///< what the method's formula says is trained, for law 9
   std::optional<int64_t> max_rank;    ///< of the update it merges into a map, for law 15; absent: not bounded
   /// Set where the model lacks what the method needs (classes, for a method that trains their head): words that the
-  /// UnsupportedError of attach() must hold. Laws 3 to 11 then ask for that refusal, and that it changes nothing.
+  /// error of attach() must hold. Laws 3 to 11 then ask for that refusal, and that it changes nothing.
   std::string refusal;
 };
 
