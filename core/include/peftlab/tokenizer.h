@@ -21,7 +21,7 @@ class PEFTLAB_API Tokenizer {
   /// ids, as in Hugging Face's tokenizers. Bytes that are no UTF-8 count as U+FFFD, one for each maximal wrong part.
   virtual std::vector<int64_t> encode(const std::string& text) const = 0;
 
-  /// The same with the special tokens that this tokenizer puts around a text of its own accord: [CLS] ... [SEP], <s> ...
+  /// The same with the special tokens that this tokenizer puts around a text of its own accord: `[CLS] ... [SEP]`, `<s> ...`
   /// Cut to `max_length` ids as Hugging Face's truncation does (the text is cut, the special tokens stay); 0: not cut.
   /// By default there are none.
   virtual std::vector<int64_t> encode_with_special_tokens(const std::string& text, int64_t max_length = 0) const;
