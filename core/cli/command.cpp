@@ -46,7 +46,7 @@ int dispatch_part(const std::string& command, const Words& words, const std::vec
   if (words.empty()) throw ConfigError(fmt::format("peftlab {} needs one of: {}", command, fmt::join(known, ", ")));
   if (words[0] == "--help" || words[0] == "-h") {
     std::string text = fmt::format("Usage: peftlab {} PART [ARGS]\n\nParts:\n", command);
-    for (const Command& part : parts) text += fmt::format("  {:<10}{}\n", part.name, part.summary);
+    for (const Command& part : parts) text += fmt::format("  {:<12}{}\n", part.name, part.summary);
     print(text + fmt::format("\n`peftlab {} PART --help` says more.\n\nExample:\n  peftlab {} {} --help\n", command,
                              command, parts.front().name));
     return 0;

@@ -55,7 +55,7 @@ std::string overview() {
       "peftlab compares parameter-efficient fine-tuning methods.\n\n"
       "Usage: peftlab COMMAND [ARGS]\n\nCommands:\n";
   for (const Command& command : commands()) {
-    if (*command.summary) text += fmt::format("  {:<10}{}\n", command.name, command.summary);
+    if (*command.summary) text += fmt::format("  {:<12}{}\n", command.name, command.summary);
   }
   return text +
          "\n`peftlab help COMMAND` or `peftlab COMMAND --help` says more; `peftlab --version` names versions.\n"

@@ -56,8 +56,10 @@ class Teller {
     tried_.insert(trial.number);
     const std::string measured = fmt::format("{}", fmt::join(result.measured, "; "));
     if (format_ != Format::table) {
-      rows_.rows.push_back({trial.subject, int64_t{trial.number}, trial.name, holds ? "holds" : "broken", measured,
-                            fmt::format("{}", fmt::join(result.violations, "; ")), holds ? "" : trial.cause});
+      const auto cell = [](const std::string& text) { return text.empty() ? store::Cell() : store::Cell(text); };
+      rows_.rows.push_back({cell(trial.subject), int64_t{trial.number}, trial.name, holds ? "holds" : "broken",
+                            cell(measured), cell(fmt::format("{}", fmt::join(result.violations, "; "))),
+                            cell(holds ? "" : trial.cause)});
       return;
     }
     if (trial.subject != subject_) print(fmt::format("on {}\n", trial.subject.empty() ? "what it is" : trial.subject));
@@ -88,6 +90,38 @@ class Teller {
   std::set<int> tried_, broken_;
   Rows rows_{{"model", "number", "law", "result", "measured", "violations", "usual_cause"}, {}};
 };
+
+/// Made from what the user gives, before any law is: what is wrong with that is the user's. Throws: ConfigError.
+void check_settings(const Registry& registry, const Plugin& plugin, const Table& settings) {
+  if (settings.empty()) return;
+  LawTrial trial{.subject = "", .name = "settings", .statement = "", .cause = ""};
+  trial.run = [&] {
+    Params params(settings, "plugin " + plugin.name);
+    testing::Violations found;
+    switch (plugin.kind) {
+      case Kind::method:
+        registry.make_method(plugin.name, params);
+        break;
+      case Kind::dataset:
+        registry.make_dataset(plugin.name, params);
+        break;
+      case Kind::metric:
+        registry.make_metric(plugin.name, params);
+        break;
+      case Kind::model:
+        found.push_back("--set: a model's options are its config.json: give one with --sample");
+        return found;
+    }
+    try {
+      params.finish();
+    } catch (const ConfigError& error) {
+      found.push_back(error.what());
+    }
+    return found;
+  };
+  const LawResult result = run_apart(trial, std::chrono::seconds(30));
+  if (!result.violations.empty()) throw ConfigError(result.violations.front());
+}
 
 }  // namespace
 
@@ -129,6 +163,8 @@ int check_plugin(const Words& words) {
   options.sample = sample;
   if (line.given("parameters")) options.parameters = parameters;
   if (line.given("rank")) options.rank = rank;
+
+  check_settings(registry, plugin, options.settings);
 
   if (format == Format::table) {
     print(fmt::format("{} {}: {} (ABI {}, LibTorch {})\n", registry::kind_name(plugin.kind), plugin.name,

@@ -99,6 +99,7 @@ void Registry::load(const fs::path& file) { load_all({file}); }
 void Registry::load_all(const std::vector<fs::path>& files) {
   std::map<fs::path, Record> records;
   std::vector<fs::path> strange;
+  const size_t first = refusals_.size();
   for (const fs::path& file : files) {
     try {
       const Record record = read_record(file);
@@ -121,6 +122,9 @@ void Registry::load_all(const std::vector<fs::path>& files) {
       open(file, record->second);
     }
   }
+  // Some were refused before others were looked at: told in the order of the files.
+  std::stable_sort(refusals_.begin() + static_cast<std::ptrdiff_t>(first), refusals_.end(),
+                   [](const Refusal& a, const Refusal& b) { return a.file < b.file; });
 }
 
 void Registry::open(const fs::path& file, const Record& record) {
