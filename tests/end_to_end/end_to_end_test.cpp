@@ -104,6 +104,26 @@ TEST(EndToEnd, EveryStepHasOneLossAndCostsAreKeptApart) {
   }
 }
 
+TEST(EndToEnd, HowFarQuantizingMovedTheBaseIsKept) {
+  const Workshop shop("quantizing");
+  std::string text = read_text(shop.folder / "compare.toml");
+  text.replace(text.find("plugin = \"none\""), 15, "plugin = \"quantized\"");
+  shop.write("quantizing.toml", text);
+  ASSERT_EQ(shop.peftlab({"run", "quantizing.toml", "--seeds", "0"}).exit_code, 0);
+  const auto store = shop.store();
+  for (const auto& row : store.runs("colours")) {
+    const auto run = store.run(row.uuid);
+    const auto logits = std::find_if(run.events.begin(), run.events.end(), [](const auto& e) { return e.kind == "logits"; });
+    ASSERT_NE(logits, run.events.end()) << row.label;
+    const Value differences = parse_json(logits->detail_json, "logits");
+    const Value* moved = differences.find("after_quantizing");
+    EXPECT_EQ(moved != nullptr, row.method == "quantized") << row.label;
+    if (!moved) continue;
+    EXPECT_GT(*moved->get_if<double>(), 0.0);
+    EXPECT_LT(*moved->get_if<double>(), *differences.find("largest")->get_if<double>());
+  }
+}
+
 TEST(EndToEnd, TheChecksumIsThatOfTheFile) {
   const auto store = finished().store();
   for (const auto& row : store.runs("colours")) {

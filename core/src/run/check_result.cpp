@@ -4,6 +4,7 @@
 
 #include <peftlab/error.h>
 
+#include <algorithm>
 #include <fstream>
 
 namespace peftlab::run {
@@ -19,6 +20,10 @@ std::optional<int64_t> free_memory() {
   return std::nullopt;
 }
 
+attach::ModelChoice choice(const plan::RunSpec& spec) {
+  return {spec.model_path, spec.model_init, spec.model_dtype, spec.seed, spec.model_labels};
+}
+
 attach::Session open_saved(const attach::SavedResult& saved, const plan::RunSpec& spec,
                            const registry::Registry& registry, torch::Device device) {
   if (saved.is_model) {
@@ -26,10 +31,31 @@ attach::Session open_saved(const attach::SavedResult& saved, const plan::RunSpec
   }
   const std::vector<attach::AdapterUse> uses = {{saved.folder}};
   auto methods = attach::make_methods(uses, registry);
-  auto session = attach::open_model({spec.model_path, spec.model_init, spec.model_dtype, spec.seed, spec.model_labels},
-                                    registry, device, methods);
+  auto session = attach::open_model(choice(spec), registry, device, methods);
   attach::attach_adapters(session, uses, std::move(methods));
   return session;
+}
+
+bool has_quantized_maps(Model& model) {
+  const auto& sites = model.linear_sites();
+  return std::any_of(sites.begin(), sites.end(), [](const Linear* site) { return site->quantized() != nullptr; });
+}
+
+/// How far the base's logits moved when methods quantized it while it was loaded; nullopt where none did.
+std::optional<double> quantizing_difference(const attach::Session& trained, const plan::RunSpec& spec,
+                                            const registry::Registry& registry) {
+  if (!has_quantized_maps(*trained.model)) return std::nullopt;
+  torch::Tensor whole;
+  {
+    auto base = attach::open_model(choice(spec), registry, trained.device);
+    if (has_quantized_maps(*base.model)) return std::nullopt;  // in its folder already
+    base.set_training(false);
+    whole = attach::probe_logits(*base.model);
+  }
+  auto quantized =
+      attach::open_model(choice(spec), registry, trained.device, attach::make_methods(spec.methods, registry));
+  quantized.set_training(false);
+  return attach::largest_difference(attach::probe_logits(*quantized.model), whole);
 }
 
 }  // namespace
@@ -37,13 +63,17 @@ attach::Session open_saved(const attach::SavedResult& saved, const plan::RunSpec
 std::optional<Table> check_saved(const attach::Session& trained, const attach::SavedResult& saved,
                                  const plan::RunSpec& spec, const registry::Registry& registry) {
   const auto free = free_memory();
-  if (saved.sha256.empty() || !free || trained.base_bytes() > *free / 3) return std::nullopt;
+  if (!free || trained.base_bytes() > *free / 3) return std::nullopt;
+  const auto quantizing = quantizing_difference(trained, spec, registry);
+  if (saved.sha256.empty() && !quantizing) return std::nullopt;
   const torch::Tensor wanted = attach::probe_logits(*trained.model);
+  Table differences{{"largest", wanted.abs().max().item<double>()}};
+  if (quantizing) differences["after_quantizing"] = *quantizing;
+  if (saved.sha256.empty()) return differences;
   auto loaded = open_saved(saved, spec, registry, trained.device);
   loaded.set_training(false);
   const torch::Tensor found = attach::probe_logits(*loaded.model);
-  Table differences{{"largest", wanted.abs().max().item<double>()},
-                    {"after_loading", attach::largest_difference(found, wanted)}};
+  differences["after_loading"] = attach::largest_difference(found, wanted);
   if (saved.is_model) return differences;
   try {
     attach::merge(loaded);

@@ -11,8 +11,9 @@ namespace peftlab::run {
 
 /// Loads what save_result() left and compares logits of a fixed row of tokens: {"largest": of the trained model,
 /// "after_loading": the largest difference to it, "after_merging": the largest difference of the loaded model merged and
-/// not}; the last is absent for whole models and for methods that are no part of a weight. nullopt where nothing was saved, or a second model
-/// might not fit beside the first.
+/// not, absent for whole models and for methods that are no part of a weight; "after_quantizing": the largest difference
+/// of the base as a method quantized it, nothing trained, to the base as it is stored, absent where none did}. nullopt
+/// where nothing was saved nor quantized, or a second model might not fit beside the first.
 std::optional<Table> check_saved(const attach::Session& trained, const attach::SavedResult& saved,
                                  const plan::RunSpec& spec, const registry::Registry& registry);
 

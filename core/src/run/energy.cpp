@@ -38,8 +38,18 @@ EnergyMeter::EnergyMeter(const fs::path& powercap) {
   is_known_ = !packages_.empty();
 }
 
+void EnergyMeter::count_gpu(GpuEnergy gpu) {
+  const std::lock_guard lock(mutex_);
+  gpu_began_ = gpu.microjoules();
+  gpu_ = gpu;
+}
+
 std::optional<int64_t> EnergyMeter::microjoules() {
   const std::lock_guard lock(mutex_);
+  if (gpu_) {
+    const auto now = gpu_->microjoules();
+    return now && gpu_began_ ? std::optional(*now - *gpu_began_) : std::nullopt;
+  }
   for (Package& package : packages_) {
     const auto now = read_number(package.counter);
     is_known_ = is_known_ && now;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include <unistd.h>
@@ -63,6 +64,20 @@ TEST_F(Energy, ACounterThatCannotBeReadMakesTheSumUnknown) {
   EXPECT_EQ(EnergyMeter(folder_).microjoules(), std::nullopt);
   put("intel-rapl:1", "package-1", 500);
   EXPECT_EQ(meter.microjoules(), std::nullopt) << "what passed meanwhile is not known";
+}
+
+TEST_F(Energy, ARunOnAGpuCountsThatGpu) {
+  put("intel-rapl:0", "package-0", 100);
+  const std::string nvml = std::string(std::getenv("PEFTLAB_BINARY_DIR")) + "/tests/fixtures/nvml.so";
+  EnergyMeter meter(folder_);
+  meter.count_gpu(GpuEnergy(0, nvml));
+  put("intel-rapl:0", "package-0", 900);
+  EXPECT_EQ(meter.microjoules(), 5000) << "5 mJ after it began; the processors' are not added";
+  EXPECT_EQ(meter.microjoules(), 10000);
+  meter.count_gpu(GpuEnergy(1, nvml));
+  EXPECT_EQ(meter.microjoules(), std::nullopt) << "there is no second GPU";
+  meter.count_gpu(GpuEnergy(0, "libnosuch.so.1"));
+  EXPECT_EQ(meter.microjoules(), std::nullopt) << "without a driver nothing is known, and the processors' is not it";
 }
 
 }  // namespace

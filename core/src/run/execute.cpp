@@ -100,6 +100,7 @@ class Execution {
  private:
   void load(torch::Device device) {
     tell({.phase = "load"});
+    if (device.is_cuda()) energy_.count_gpu(GpuEnergy());
     const Phase phase = begin(device);
     auto methods = attach::make_methods(spec_.methods, registry_);
     session_ =
