@@ -129,6 +129,17 @@ TEST_F(ReportPage, TheFilterLeavesTheRunsThatHaveTheText) {
   EXPECT_EQ(browser_->evaluate(left), 1);
 }
 
+TEST_F(ReportPage, PrintsWhatIsFoldedAndFoldsItAgain) {
+  const std::string open = "document.querySelectorAll('details[open]').length";
+  // As where there are more metrics than the first; one of them unfolded by the reader.
+  browser_->evaluate("document.body.insertAdjacentHTML('beforeend', '<details></details><details open></details>'), 1");
+  EXPECT_EQ(browser_->evaluate(open), 1);
+  browser_->evaluate("dispatchEvent(new Event('beforeprint'))");
+  EXPECT_EQ(browser_->evaluate(open), 2);
+  browser_->evaluate("dispatchEvent(new Event('afterprint'))");
+  EXPECT_EQ(browser_->evaluate(open), 1);
+}
+
 TEST_F(ReportPage, HasTwoSchemesWithContrast) {
   const auto paper = [&] { return browser_->evaluate("getComputedStyle(document.body).backgroundColor"); };
   // The least contrast (WCAG 2.1) of the ink, the faint ink and the colours of methods against the paper.

@@ -4,6 +4,7 @@
 
 #include "support/files.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -142,6 +143,32 @@ TEST(Search, SizesAreChosenSoThatMethodsHaveAsManyParameters) {
   EXPECT_NE(chosen(shop, "tokens").at("prefix"), Value(20)) << "the default is not what matches";
   EXPECT_EQ(chosen(shop, "train.learning_rate").count("prefix"), 1u);
   EXPECT_THAT(shop.peftlab({"run", "tuned.toml", "--seeds", "0"}).err, Not(HasSubstr("started")));
+}
+
+/// With a wide tolerance, so that what else the machine does cannot fail it; that sizes come near is tried in plan/.
+TEST(Search, SizesAreChosenBySecondsAndByMemory) {
+  for (const char* kind : {"seconds", "memory"}) {
+    const Workshop shop(std::string("matched_") + kind);
+    write_tuned(shop, "learning_rate = [1e-3, 1e-2]\n",
+                fmt::format("match = \"{}\"\nmatch_to = \"lora\"\nmatch_tolerance = 0.9\nmatch_steps = 3\n", kind));
+    shop.write("tuned.toml",
+               read_text(shop.folder / "tuned.toml") +
+                   "[[method]]\nlabel = \"prefix\"\nplugin = \"prefix\"\nprojection = false\nsize = \"tokens\"\n");
+    const Said said = shop.peftlab({"run", "tuned.toml", "--seeds", "0"});
+    ASSERT_EQ(said.exit_code, 0) << said.err;
+    const auto store = shop.store();
+    int sizes = 0;
+    for (const auto& run : store.runs("colours")) {
+      if (run.role != "size") continue;
+      ++sizes;
+      EXPECT_EQ(run.state, "finished");
+      EXPECT_GT(run.train_seconds.value_or(0), 0.0);
+      EXPECT_GT(run.peak_memory_bytes.value_or(0), 0);
+    }
+    EXPECT_GE(sizes, 2) << "what is matched, and at least one size, are measured by " << kind;
+    EXPECT_EQ(chosen(shop, "tokens").count("prefix"), 1u) << kind;
+    EXPECT_THAT(shop.peftlab({"run", "tuned.toml", "--seeds", "0"}).err, Not(HasSubstr("started"))) << kind;
+  }
 }
 
 TEST(Search, OnlyLeavesTheOtherMethodsAsTheyWere) {

@@ -88,3 +88,17 @@ if (runs) {
     for (const row of runs.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
   });
 }
+
+// On paper nothing can be unfolded: what is folded is printed, and folded again.
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details:not([open])")) {
+    part.open = true;
+    part.dataset.folded = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const part of document.querySelectorAll("details[data-folded]")) {
+    part.open = false;
+    delete part.dataset.folded;
+  }
+});
