@@ -7,9 +7,9 @@
 /// last column is what is to be answered; all others are measured, and must hold numbers, which are written into the
 /// prompt as they stand in the file.
 ///
-/// The file is gone through once, when it is opened, so that everything that is wrong with it is heard of before training
-/// starts; after that a record is read when it is asked for. Quoting as in RFC 4180 is nothing numbers need; it is read
-/// all the same, for that is how peftlab::Records reads CSV.
+/// The file is gone through once, when it is opened, so that everything that is wrong with it is heard of before
+/// training starts; after that a record is read when it is asked for. Quoting as in RFC 4180 is nothing numbers need;
+/// it is read all the same, for that is how peftlab::Records reads CSV.
 
 #include <peftlab/dataset.h>
 #include <peftlab/error.h>

@@ -16,6 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using Names = std::vector<std::string>;
 
 const std::string kWeather =
     "temperature (C),humidity (%),wind,weather\n"
@@ -73,7 +74,7 @@ TEST_F(Measurements, BecomeSentences) {
 }
 
 TEST_F(Measurements, ShowTheColumnsThatAreChosen) {
-  const Table options = {{"columns", std::vector<std::string>{"wind", "temperature"}}, {"ending", "; the sky:"}};
+  const Table options = {{"columns", Names{"wind", "temperature"}}, {"ending", "; the sky:"}};
   EXPECT_EQ(examples(*open(kWeather, options)).front(), "wind 2, temperature 21.5 C; the sky:|sunny");
 }
 
@@ -84,7 +85,8 @@ TEST_F(Measurements, ReadSpacesQuotesAndOtherLineEnds) {
 
 TEST_F(Measurements, AHeaderThatMeansNothingIsNamed) {
   EXPECT_EQ(refusal("weather\nrain\n"),
-            "d.csv:1: has the columns weather; wanted are at least one that is measured, and one to be answered behind it");
+            "d.csv:1: has the columns weather; wanted are at least one that is measured, and one to be answered behind "
+            "it");
   for (const char* column : {"(C)", "temperature (C", "temperature C)", "temperature ()", "temperature (C) mean",
                              "temperature )C(", " "}) {
     EXPECT_EQ(refusal(std::string(column) + ",weather\n1,rain\n"),
@@ -92,9 +94,9 @@ TEST_F(Measurements, AHeaderThatMeansNothingIsNamed) {
                   "\" must be a name, or a name and a unit, such as \"temperature (C)\"");
   }
   EXPECT_EQ(refusal("a,a,b\n1,1,x\n"), "d.csv:1: names column \"a\" twice");
-  EXPECT_THAT(refusal(kWeather, {{"columns", std::vector<std::string>{"humidty"}}}),
-              HasSubstr("d.csv:1: `columns` names \"humidty\", which is not measured here. Did you mean \"humidity\"?"));
-  EXPECT_THAT(refusal(kWeather, {{"columns", std::vector<std::string>{"weather"}}}), HasSubstr("not measured here"));
+  EXPECT_THAT(refusal(kWeather, {{"columns", Names{"humidty"}}}),
+              HasSubstr("d.csv:1: `columns` names \"humidty\", which is not measured here. Did you mean \"humidity\""));
+  EXPECT_THAT(refusal(kWeather, {{"columns", Names{"weather"}}}), HasSubstr("not measured here"));
 }
 
 TEST_F(Measurements, TheLineOfABadRecordIsNamed) {
@@ -106,7 +108,7 @@ TEST_F(Measurements, TheLineOfABadRecordIsNamed) {
   EXPECT_EQ(refusal("t (C),weather\n1,rain\n2,\n"), "d.csv:3: column \"weather\" is empty");
   EXPECT_EQ(refusal("t (C),weather\n1\n"), "d.csv:2: has 1 fields, the header has 2");
   // A column that is not shown must hold numbers all the same.
-  EXPECT_THAT(refusal("t,u,w\n1,x,y\n", {{"columns", std::vector<std::string>{"t"}}}), HasSubstr("d.csv:2: column \"u\""));
+  EXPECT_THAT(refusal("t,u,w\n1,x,y\n", {{"columns", Names{"t"}}}), HasSubstr("d.csv:2: column \"u\""));
   EXPECT_THAT(refusal("t,weather\n"), HasSubstr("d.csv: holds no examples"));
   EXPECT_EQ(refusal("{\"t\": 1}\n", {}, "d.jsonl"), "d.jsonl: ends in \".jsonl\"; read is .csv");
   EXPECT_THROW(testing::make_dataset("measurements")->open(folder_ / "absent.csv", std::nullopt), FormatError);
