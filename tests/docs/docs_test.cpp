@@ -95,10 +95,10 @@ class Documentation : public ::testing::TestWithParam<std::string> {
       const std::string place =
           GetParam() + ":" + std::to_string(session.line + step.line - 1) + ": $ " + step.command + "\n";
       EXPECT_EQ(outcome.exit_code, step.exit_code) << place << shown(outcome.errors);
-      EXPECT_TRUE(cli_test::matches(step.output, outcome.output))
-          << place << "standard output was\n" << shown(outcome.output);
-      EXPECT_TRUE(cli_test::matches(step.errors, outcome.errors))
-          << place << "standard error was\n" << shown(outcome.errors);
+      EXPECT_TRUE(cli_test::matches(step.output, outcome.output)) << place << "standard output was\n"
+                                                                  << shown(outcome.output);
+      EXPECT_TRUE(cli_test::matches(step.errors, outcome.errors)) << place << "standard error was\n"
+                                                                  << shown(outcome.errors);
     }
   }
 
@@ -118,13 +118,12 @@ TEST_P(Documentation, DoesWhatItSays) {
 
 INSTANTIATE_TEST_SUITE_P(Docs, Documentation, ::testing::ValuesIn(pages()), [](const auto& info) {
   std::string name = fs::path(info.param).stem().string();
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
   return name;
 });
 
-TEST(DocumentationPages, HoldTheCookbook) {
-  EXPECT_THAT(pages(), ::testing::Contains("docs/cookbook.md"));
-}
+TEST(DocumentationPages, HoldTheCookbook) { EXPECT_THAT(pages(), ::testing::Contains("docs/cookbook.md")); }
 
 }  // namespace
 }  // namespace peftlab::docs_test
