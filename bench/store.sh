@@ -20,7 +20,7 @@ median() {
     "$@" >/dev/null 2>&1
     end=$(date +%s%N)
     echo $((end - start))
-  done | sort -n | sed -n 3p | awk '{printf "%.2f s\n", $1 / 1e9}'
+  done | sort -n | sed -n 3p | awk '{printf "%.3f s\n", $1 / 1e9}'
 }
 
 du -h "$large/store.db" | cut -f1

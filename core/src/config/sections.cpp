@@ -163,7 +163,7 @@ TrainSection read_train(Params& p, TrainSection t) {
 
   t.gradient_checkpointing = p.get("gradient_checkpointing", t.gradient_checkpointing, "recompute to save memory");
   t.optimizer = choice(p, "optimizer", t.optimizer, {"adamw", "paged_adamw", "adamw8bit"}, "update rule");
-  t.threads = p.get<int64_t>("threads", t.threads, "threads a run may use; 0: all");
+  t.threads = p.get<int64_t>("threads", t.threads, "threads a run may use; 0: its share of the cores");
   p.check(0 <= t.threads && t.threads <= 4096, "threads", "must be from 0 to 4096");
   return t;
 }
