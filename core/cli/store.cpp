@@ -12,14 +12,20 @@ namespace {
 constexpr int kStoreIsBad = 5;
 
 int check(const Words& words) {
+  bool set_aside = false;
   std::filesystem::path folder;
   CommandLine line("store check",
                    "Checks the store: the database, its references, and every object against the sha256 in its name.\n"
                    "Prints what is wrong, one problem a line, and then ends with exit code 5.",
                    "peftlab store check --store peftlab.store");
-  line.store_option(&folder);
+  line.flag("quarantine", &set_aside, "first move objects that are changed to quarantine/, where nothing reads them")
+      .store_option(&folder);
   if (!line.parse(words)) return 0;
 
+  if (set_aside) {
+    const auto moved = store::Store::open(folder, store::Mode::read_write).quarantine();
+    for (const std::string& object : moved) note("set aside: " + object);
+  }
   const auto problems = store::Store::open(folder, store::Mode::read_only).check();
   for (const std::string& problem : problems) print(problem + "\n");
   if (!problems.empty()) return kStoreIsBad;

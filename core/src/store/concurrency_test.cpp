@@ -140,6 +140,21 @@ TEST_F(StoreTest, CheckNamesWhatIsWrong) {
                                   HasSubstr(cut + ": 2 bytes, expected 5"), HasSubstr("stranger: unknown")));
 }
 
+TEST_F(StoreTest, WhatIsChangedIsSetAsideAndMayComeAgain) {
+  const std::string changed = store_.put_object("one"), sound = store_.put_object("two");
+  std::filesystem::permissions(store_.object_path(changed), std::filesystem::perms(0644));
+  std::ofstream(store_.object_path(changed)) << "oNe";
+  EXPECT_THAT(store_.quarantine(),
+              ::testing::ElementsAre(::testing::AllOf(HasSubstr(changed + ": changed"), HasSubstr("now quarantine/" + changed))));
+  EXPECT_TRUE(std::filesystem::exists(path() / "quarantine" / changed));
+  EXPECT_THAT(store_.check(), ::testing::ElementsAre(HasSubstr(changed + ": missing")));
+  EXPECT_THAT(store_.quarantine(), ::testing::IsEmpty());
+  EXPECT_EQ(store_.put_object("one"), changed);
+  EXPECT_EQ(store_.get_object(changed), "one");
+  EXPECT_EQ(store_.get_object(sound), "two");
+  EXPECT_THAT(store_.check(), ::testing::IsEmpty());
+}
+
 TEST_F(StoreTest, GarbageIsWhatNothingRefersTo) {
   const std::string kept = store_.put_object("kept"), unused = store_.put_object("unused");
   store_.add_artifact(start(begin({"lora"}).at("lora"), 0), "a", "adapter", kept);

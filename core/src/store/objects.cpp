@@ -136,6 +136,44 @@ std::string Store::get_object(const std::string& sha256) const {
   return bytes;
 }
 
+namespace {
+
+constexpr const char* kMissing = "missing";
+
+/// What is wrong with the file of an object; empty if nothing is.
+std::string object_problem(const fs::path& file, const std::string& sha256, int64_t size) {
+  struct stat status {};
+  // lstat: a link or a pipe in the place of a file is a problem, not something to follow or to wait for.
+  if (lstat(file.c_str(), &status) != 0) return kMissing;
+  if (!S_ISREG(status.st_mode)) return "not a plain file";
+  if (status.st_size != size) return fmt::format("{} bytes, expected {}", status.st_size, size);
+  const std::string found = sha256_file(file);
+  return found == sha256 ? "" : "changed, its sha256 is " + found;
+}
+
+}  // namespace
+
+std::vector<std::string> Store::quarantine() {
+  std::vector<std::string> moved;
+  Statement objects = impl_->db.prepare("SELECT sha256, size_bytes FROM objects ORDER BY sha256");
+  while (objects.step()) {
+    const fs::path name = relative_object(objects.text(0)), file = impl_->folder / name;
+    const std::string problem = object_problem(file, objects.text(0), objects.integer(1));
+    if (problem.empty() || problem == kMissing) continue;
+    fs::path aside = impl_->folder / "quarantine" / file.filename();
+    for (int n = 2; fs::exists(fs::symlink_status(aside)); ++n) {
+      aside.replace_filename(fmt::format("{}.{}", file.filename().string(), n));
+    }
+    std::error_code error;
+    fs::create_directories(aside.parent_path(), error);
+    if (!error) fs::rename(file, aside, error);
+    if (error) throw StoreError(fmt::format("{} cannot be set aside: {}", file.string(), error.message()));
+    moved.push_back(fmt::format("{}: {}; now {}", name.string(), problem,
+                                aside.lexically_relative(impl_->folder).string()));
+  }
+  return moved;
+}
+
 std::vector<std::string> Store::check() const {
   std::vector<std::string> problems;
   const Database& db = impl_->db;
@@ -154,16 +192,8 @@ std::vector<std::string> Store::check() const {
     const fs::path name = relative_object(objects.text(0));
     const fs::path file = impl_->folder / name;
     known.insert(file);
-    struct stat status {};
-    // lstat: a link or a pipe in the place of a file is a problem, not something to follow or to wait for.
-    if (lstat(file.c_str(), &status) != 0) {
-      problems.push_back(fmt::format("{}: missing", name.string()));
-    } else if (!S_ISREG(status.st_mode)) {
-      problems.push_back(fmt::format("{}: not a plain file", name.string()));
-    } else if (status.st_size != objects.integer(1)) {
-      problems.push_back(fmt::format("{}: {} bytes, expected {}", name.string(), status.st_size, objects.integer(1)));
-    } else if (const std::string found = sha256_file(file); found != objects.text(0)) {
-      problems.push_back(fmt::format("{}: changed, its sha256 is {}", name.string(), found));
+    if (const std::string problem = object_problem(file, objects.text(0), objects.integer(1)); !problem.empty()) {
+      problems.push_back(fmt::format("{}: {}", name.string(), problem));
     }
   }
   std::error_code ignored;
