@@ -156,10 +156,10 @@ class Krona final : public Method {
     AdapterFiles files;
     std::vector<std::string> chosen;
     for (const auto& factors : factors_) chosen.push_back(factors->site.name);
-    files.config = peft_config("KRONA");
-    files.config["target_modules"] = names_for_peft(targets_.value_or(std::vector<std::string>()), chosen);
-    files.config["factor"] = factor_;
-    files.config["scale"] = scale_;
+    files.config = {{"peft_type", "KRONA"},
+                    {"target_modules", names_for_peft(targets_.value_or(std::vector<std::string>()), chosen)},
+                    {"factor", factor_},
+                    {"scale", scale_}};
     files.tensors = saved_copies(named_tensors());
     return files;
   }

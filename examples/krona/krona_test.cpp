@@ -159,8 +159,8 @@ TEST_F(Krona, ItsFileGivesTheOptionsBack) {
 
 /// A KronA that reads the options at hand, so that a law sees what it declares.
 std::shared_ptr<Method> make(Params& params) {
-  const std::string file = std::string(std::getenv("PEFTLAB_PLUGIN_PATH")) + "/krona.so";
-  static void* const library = ::dlopen(file.c_str(), RTLD_NOW);
+  const char* folder = std::getenv("PEFTLAB_PLUGIN_PATH");
+  static void* const library = ::dlopen((std::string(folder ? folder : ".") + "/krona.so").c_str(), RTLD_NOW);
   if (!library) throw PluginError(::dlerror());
   const auto* manifest = static_cast<const Manifest*>(::dlsym(library, "peftlab_plugin"));
   return std::shared_ptr<Method>(static_cast<Method*>(manifest->create(&params)));

@@ -2,7 +2,6 @@
 
 #include "engine/check.h"
 
-#include "base/places.h"
 #include "command_line.h"
 #include "engine/commands.h"
 #include "engine/model.h"
@@ -156,7 +155,7 @@ int check_plugin(const Words& words) {
     throw PluginError(fmt::format("{} is refused: {}", file, refusal.reason));
   }
   const Plugin& plugin = registry.plugins().at(0);
-  const Registry others({plugin_folder()});
+  const Registry others(Registry::default_folders());
   const TemporaryFolder folder;
   CheckOptions options;
   options.settings = plugin_settings(settings);

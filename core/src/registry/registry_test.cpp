@@ -55,6 +55,10 @@ TEST(Registry, RefusesAnotherLibTorchNamingBoth) {
   EXPECT_THAT(refusal("other_torch"), HasSubstr("LibTorch 1.13.1, this peftlab runs with " TORCH_VERSION));
 }
 
+TEST(Registry, RefusesAnotherCompilerAbiNamingBoth) {
+  EXPECT_THAT(refusal("other_cxx11"), HasSubstr("_GLIBCXX_USE_CXX11_ABI=0, this peftlab with 1"));
+}
+
 TEST(Registry, RefusesALibraryThatIsNoPlugin) {
   EXPECT_THAT(refusal("no_manifest"), HasSubstr("no peftlab plugin"));
   EXPECT_THAT(refusal("no_record"), HasSubstr("no peftlab plugin"));
