@@ -12,9 +12,12 @@
 
 #include <torch/torch.h>
 
+#include <malloc.h>
+
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <sstream>
 
 namespace {
@@ -31,6 +34,9 @@ double seconds(const Work& work) {
 }  // namespace
 
 int main() {
+  // As peftlab keeps freed memory (core/cli/engine/entry.cpp).
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   const torch::NoGradGuard no_grad;
   const peftlab::QuantizationFormat format{.type = "nf4", .block_size = 64, .double_quantization = false};
   torch::Tensor weight, rows;

@@ -28,6 +28,8 @@ std::vector<std::string> worker_environment() {
   std::vector<std::string> variables;
   for (char** variable = environ; *variable; ++variable) variables.emplace_back(*variable);
   if (!std::getenv("GOMP_SPINCOUNT") && !std::getenv("OMP_WAIT_POLICY")) variables.emplace_back("GOMP_SPINCOUNT=20000");
+  // Large pages for what malloc takes from the system, where the system leaves it to the program (madvise).
+  if (!std::getenv("GLIBC_TUNABLES")) variables.emplace_back("GLIBC_TUNABLES=glibc.malloc.hugetlb=1");
   return variables;
 }
 
