@@ -1,24 +1,14 @@
 #include "run/check_result.h"
 
 #include "attach/probe.h"
+#include "base/free_memory.h"
 
 #include <peftlab/error.h>
 
 #include <algorithm>
-#include <fstream>
 
 namespace peftlab::run {
 namespace {
-
-/// What the kernel says programs can still get without paging, bytes.
-std::optional<int64_t> free_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key, rest;
-  for (int64_t kilobytes = 0; file >> key >> kilobytes; std::getline(file, rest)) {
-    if (key == "MemAvailable:") return kilobytes * 1024;
-  }
-  return std::nullopt;
-}
 
 attach::ModelChoice choice(const plan::RunSpec& spec) {
   return {spec.model_path, spec.model_init, spec.model_dtype, spec.seed, spec.model_labels};
