@@ -18,7 +18,7 @@ AdamW::AdamW(const TensorMap& parameters, const Options& options) : Optimizer(pa
   }
 }
 
-void AdamW::step(double learning_rate) {
+void AdamW::update(double learning_rate, double gradient_factor) {
   const torch::NoGradGuard no_grad;
   for (const Group& group : groups_) {
     std::vector<torch::Tensor> parameters, gradients, first, second, steps;
@@ -34,7 +34,7 @@ void AdamW::step(double learning_rate) {
     if (parameters.empty()) continue;
     at::_fused_adamw_(parameters, gradients, first, second, {}, steps, learning_rate * group.rate_factor,
                       options_.beta1, options_.beta2, group.weight_decay, options_.epsilon, /*amsgrad=*/false,
-                      /*maximize=*/false);
+                      /*maximize=*/false, gradient_divisor(gradient_factor, parameters.front().device()));
   }
 }
 

@@ -14,10 +14,11 @@ class AdamW final : public Optimizer {
  public:
   AdamW(const TensorMap& parameters, const Options& options);
 
-  void step(double learning_rate) override;
   TensorMap state() const override;
 
  private:
+  void update(double learning_rate, double gradient_factor) override;
+
   /// Parameters that share weight decay and the factor on the learning rate: those that one call may update.
   struct Group {
     double weight_decay, rate_factor;

@@ -33,11 +33,12 @@ AdamW8bit::AdamW8bit(const TensorMap& parameters, const Options& options) : Opti
   second_run_ = torch::empty({kRun});
 }
 
-void AdamW8bit::step(double learning_rate) {
+void AdamW8bit::update(double learning_rate, double gradient_factor) {
   const torch::NoGradGuard no_grad;
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!slot.parameter.grad().defined()) continue;
+    if (gradient_factor != 1.0) slot.parameter.grad().mul_(gradient_factor);
     const double t = slot.steps.add_(1).item<double>(), rate = learning_rate * slot.rate_factor;
     const Rule rule{rate, 1.0 - rate * slot.weight_decay, 1.0 - std::pow(options_.beta1, t),
                     std::sqrt(1.0 - std::pow(options_.beta2, t))};

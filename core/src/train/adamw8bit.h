@@ -30,10 +30,11 @@ class AdamW8bit final : public Optimizer {
  public:
   AdamW8bit(const TensorMap& parameters, const Options& options);
 
-  void step(double learning_rate) override;
   TensorMap state() const override;
 
  private:
+  void update(double learning_rate, double gradient_factor) override;
+
   /// Of one parameter: codes with scales, or float32 moments [numbers] and no scales.
   struct Moments {
     torch::Tensor first, second, first_absmax, second_absmax;

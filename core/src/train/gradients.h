@@ -7,8 +7,16 @@
 
 namespace peftlab::train {
 
-/// Scales the gradients so that their common 2-norm is at most `limit` (torch.nn.utils.clip_grad_norm_: the factor is
-/// limit / (norm + 1e-6), at most 1) and returns the norm before. limit 0: only the norm is computed.
-double clip_gradients(const TensorMap& parameters, double limit);
+/// Gradients that backward() left as rows (TableGradientsAsRows) become ordinary ones.
+void make_dense(const TensorMap& parameters);
+
+struct Clipping {
+  double norm = 0.0;    ///< the common 2-norm of the gradients, as they are
+  double factor = 1.0;  ///< what to multiply them with so that it is at most the limit
+};
+
+/// As torch.nn.utils.clip_grad_norm_ clips: the factor is limit / (norm + 1e-6), at most 1. limit 0: no clipping.
+/// The gradients are only read: Optimizer::step() multiplies them, on a way over them that it has to go anyhow.
+Clipping clipping(const TensorMap& parameters, double limit);
 
 }  // namespace peftlab::train

@@ -25,6 +25,11 @@ Optimizer::Optimizer(const TensorMap& parameters, const Options& options) : opti
   }
 }
 
+std::optional<torch::Tensor> gradient_divisor(double gradient_factor, torch::Device device) {
+  if (gradient_factor == 1.0) return std::nullopt;
+  return torch::full({}, 1.0 / gradient_factor, torch::TensorOptions(torch::kFloat32).device(device));
+}
+
 void Optimizer::zero_gradients() {
   for (Slot& slot : slots_) slot.parameter.mutable_grad().reset();
 }

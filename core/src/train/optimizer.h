@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,9 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// One update with the gradients there are now; a parameter without one stays as it is.
-  virtual void step(double learning_rate) = 0;
+  /// One update with the gradients there are now, which are multiplied with `gradient_factor` first and stay so; a
+  /// parameter without one stays as it is.
+  void step(double learning_rate, double gradient_factor = 1.0) { update(learning_rate, gradient_factor); }
   void zero_gradients();
 
   /// The tensors to go on from, by the parameter's name and what they are: "<name>/m" and "<name>/v" (first and second
@@ -57,7 +59,13 @@ class Optimizer {
 
   const Options options_;
   std::vector<Slot> slots_;  ///< in the order of the names
+
+ private:
+  virtual void update(double learning_rate, double gradient_factor) = 0;
 };
+
+/// What LibTorch's fused kernels divide gradients by, where `gradient_factor` is to multiply them. Only what is not 1 costs.
+std::optional<torch::Tensor> gradient_divisor(double gradient_factor, torch::Device device);
 
 /// The names make_optimizer() knows.
 inline constexpr const char* kAdamW = "adamw";

@@ -99,6 +99,26 @@ TEST_P(AnyOptimizer, GoesOnFromAResumePointBitForBit) {
   expect_equal(second->state(), unbroken->state());
 }
 
+TEST_P(AnyOptimizer, MultipliesGradientsFirst) {
+  const auto fresh = [] {
+    return TensorMap{{"large", parameter(torch::ones({70, 70}))}, {"small", parameter(torch::ones({5}))}};
+  };
+  const TensorMap told = fresh(), done = fresh();
+  const auto first = make_optimizer(GetParam(), told, {}, ::testing::TempDir());
+  const auto second = make_optimizer(GetParam(), done, {}, ::testing::TempDir());
+  for (int64_t step = 1; step <= 2; ++step) {
+    give_gradients(told, step);
+    give_gradients(done, step);
+    for (const auto& [name, parameter] : done) parameter.grad().mul_(0.25);  // exact, as is dividing by 4
+    first->step(0.01, 0.25);
+    second->step(0.01);
+    for (const auto& [name, parameter] : told)
+      EXPECT_TRUE(torch::equal(parameter.grad(), done.at(name).grad())) << name;
+  }
+  expect_equal(told, done);
+  expect_equal(first->state(), second->state());
+}
+
 INSTANTIATE_TEST_SUITE_P(Names, AnyOptimizer, ::testing::Values("adamw", "paged_adamw", "adamw8bit"),
                          [](const auto& info) { return info.param; });
 

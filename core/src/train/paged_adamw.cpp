@@ -45,7 +45,7 @@ PagedAdamW::PagedAdamW(const TensorMap& parameters, const Options& options, cons
   }
 }
 
-void PagedAdamW::step(double learning_rate) {
+void PagedAdamW::update(double learning_rate, double gradient_factor) {
   const torch::NoGradGuard no_grad;
   const bool moving = windows_.size() > 1;
   if (moving) memory_->ahead(windows_.front().offset, windows_.front().bytes);
@@ -57,7 +57,8 @@ void PagedAdamW::step(double learning_rate) {
       if (!slot.parameter.grad().defined()) continue;
       at::_fused_adamw_({slot.parameter}, {slot.parameter.grad()}, {first_[i]}, {second_[i]}, {}, {slot.steps.add_(1)},
                         learning_rate * slot.rate_factor, options_.beta1, options_.beta2, slot.weight_decay,
-                        options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+                        options_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
+                        gradient_divisor(gradient_factor, slot.parameter.device()));
     }
     if (moving) memory_->done(window.offset, window.bytes);
   }

@@ -22,10 +22,11 @@ class PagedAdamW final : public Optimizer {
   /// `folder`: where the file is made. Throws: as mapped_file() and managed_memory().
   PagedAdamW(const TensorMap& parameters, const Options& options, const std::filesystem::path& folder);
 
-  void step(double learning_rate) override;
   TensorMap state() const override;
 
  private:
+  void update(double learning_rate, double gradient_factor) override;
+
   /// Slots [begin, end) and where their moments lie.
   struct Window {
     size_t begin, end;
