@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <numeric>
 
 namespace peftlab::train {
 namespace {
 
 constexpr int64_t kFeatureLimit = int64_t{1} << 30;  // bytes of front features kept by one feed
+constexpr int64_t kPicturesTogether = 8;
 constexpr int64_t kWhole = std::numeric_limits<int32_t>::max();  // longer than any text
 
 Encoded encode(const Dataset& data, int64_t index, const Model& model, const Tokenizer& tokenizer, int64_t max_length,
@@ -42,6 +44,9 @@ Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_
   }
   encoded_.reserve(data.size());
   for (int64_t i = 0; i < data.size(); ++i) add(encode(data, i, model, tokenizer, cut, with_target));
+  std::vector<int64_t> order(encoded_.size());
+  std::iota(order.begin(), order.end(), 0);
+  group_pictures(order, kPicturesTogether);
 }
 
 void Feed::add(Encoded encoded) {
@@ -74,12 +79,54 @@ std::vector<torch::Tensor> Feed::load(const std::vector<int64_t>& indices) {
   return images;
 }
 
-void Feed::prefetch(const std::vector<int64_t>& indices) {
-  const bool frozen = model_.front_is_frozen();
-  Prefetched next;
-  for (const int64_t index : indices) {
-    if (encoded_[index].image_at >= 0 && !(frozen && features_.count(index))) next.indices.push_back(index);
+void Feed::group_pictures(const std::vector<int64_t>& order, int64_t size) {
+  groups_.clear();
+  group_of_.assign(encoded_.size(), -1);
+  features_.clear();
+  for (size_t begin = 0; begin < order.size(); begin += static_cast<size_t>(size)) {
+    std::vector<int64_t> group;
+    for (size_t i = begin; i < std::min(order.size(), begin + static_cast<size_t>(size)); ++i) {
+      if (encoded_[order[i]].image_at < 0) continue;
+      group_of_[order[i]] = static_cast<int64_t>(groups_.size());
+      group.push_back(order[i]);
+    }
+    if (!group.empty()) groups_.push_back(std::move(group));
   }
+}
+
+bool Feed::keeps_features() {
+  if (keeps_features_ || groups_.empty()) return keeps_features_.value_or(false);
+  const auto pictures = std::count_if(group_of_.begin(), group_of_.end(), [](int64_t group) { return group >= 0; });
+  const auto bytes = static_cast<int64_t>(features(load({groups_.front().front()})).nbytes());
+  keeps_features_ = bytes <= kFeatureLimit / pictures;
+  return *keeps_features_;
+}
+
+std::vector<int64_t> Feed::missing_groups(const std::vector<int64_t>& pictured) const {
+  std::vector<int64_t> found;
+  for (const int64_t index : pictured) {
+    const int64_t group = group_of_[index];
+    if (!features_.count(index) && std::find(found.begin(), found.end(), group) == found.end()) found.push_back(group);
+  }
+  return found;
+}
+
+std::vector<int64_t> Feed::to_decode(const std::vector<int64_t>& pictured) {
+  if (!model_.front_is_frozen() || !keeps_features()) return pictured;
+  std::vector<int64_t> found;
+  for (const int64_t group : missing_groups(pictured)) {
+    found.insert(found.end(), groups_[group].begin(), groups_[group].end());
+  }
+  return found;
+}
+
+void Feed::prefetch(const std::vector<int64_t>& indices) {
+  std::vector<int64_t> pictured;
+  for (const int64_t index : indices) {
+    if (encoded_[index].image_at >= 0) pictured.push_back(index);
+  }
+  Prefetched next;
+  if (!pictured.empty()) next.indices = to_decode(pictured);
   if (!next.indices.empty()) {
     next.images = std::async(std::launch::async, [this, wanted = next.indices] { return load(wanted); });
   }
@@ -106,36 +153,38 @@ Batch Feed::batch(const std::vector<int64_t>& indices, const std::vector<Encoded
   return batch.to(device_);
 }
 
+std::vector<torch::Tensor> Feed::decoded(const std::vector<int64_t>& indices) {
+  if (indices.empty()) return {};
+  auto images = ahead_.indices == indices && ahead_.images.valid() ? ahead_.images.get() : load(indices);
+  ahead_ = {};
+  return images;
+}
+
+torch::Tensor Feed::features(const std::vector<torch::Tensor>& images) {
+  const torch::NoGradGuard no_grad;
+  return model_.front(torch::stack(images).to(device_)).to(torch::kCPU);
+}
+
 void Feed::add_pictures(const std::vector<int64_t>& pictured, Batch& batch) {
-  const bool frozen = model_.front_is_frozen();
-  std::vector<int64_t> wanted;
-  for (const int64_t index : pictured) {
-    if (!frozen || !features_.count(index)) wanted.push_back(index);
-  }
-  std::vector<torch::Tensor> images;
-  if (!wanted.empty()) {
-    images = ahead_.indices == wanted && ahead_.images.valid() ? ahead_.images.get() : load(wanted);
-    ahead_ = {};
-  }
-  if (!frozen) {
+  const std::vector<torch::Tensor> images = decoded(to_decode(pictured));
+  if (!model_.front_is_frozen()) {
     batch.images = torch::stack(images);
     return;
   }
-
-  std::unordered_map<int64_t, torch::Tensor> fresh;
-  if (!wanted.empty()) {
-    const torch::NoGradGuard no_grad;
-    const auto made = model_.front(torch::stack(images).to(device_)).to(torch::kCPU);
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      auto one = made[static_cast<int64_t>(i)].clone();
-      fresh[wanted[i]] = one;
-      if (feature_bytes_ + static_cast<int64_t>(one.nbytes()) > kFeatureLimit) continue;
-      feature_bytes_ += static_cast<int64_t>(one.nbytes());
-      features_[wanted[i]] = one;
-    }
+  if (!keeps_features()) {
+    batch.image_features = features(images);
+    return;
+  }
+  auto image = images.begin();
+  for (const int64_t group : missing_groups(pictured)) {
+    const auto end = image + static_cast<std::ptrdiff_t>(groups_[group].size());
+    const torch::Tensor made = features({image, end});
+    image = end;
+    // Copies: a part of a tensor would keep the whole of it.
+    for (size_t i = 0; i < groups_[group].size(); ++i) features_[groups_[group][i]] = made[i].clone();
   }
   std::vector<torch::Tensor> rows;
-  for (const int64_t index : pictured) rows.push_back(fresh.count(index) ? fresh[index] : features_.at(index));
+  for (const int64_t index : pictured) rows.push_back(features_.at(index));
   batch.image_features = torch::stack(rows);
 }
 
