@@ -1,10 +1,13 @@
 // The blocks models are made of, but for attention.
 
+#include "api/table_gradients.h"
+
 #include <peftlab/error.h>
 #include <peftlab/nn/embedding.h>
 #include <peftlab/nn/first_values.h>
 #include <peftlab/nn/linear.h>
 #include <peftlab/nn/norm.h>
+#include <peftlab/nn/product.h>
 #include <peftlab/nn/rotary.h>
 #include <peftlab/nn/sublayer.h>
 
@@ -44,7 +47,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) : in(in), out(out) {
 }
 
 torch::Tensor Linear::base(const torch::Tensor& x) const {
-  if (!quantized_) return torch::linear(x, weight, bias);
+  if (!quantized_) return product(x, weight, bias);
   const auto y = quantized_->multiply(x);
   return bias.defined() ? y + bias : y;
 }
@@ -128,7 +131,10 @@ Embedding::Embedding(int64_t rows, int64_t width) {
   if (!Blueprint::is_drawn()) torch::nn::init::normal_(weight);
 }
 
-torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return torch::embedding(weight, ids); }
+torch::Tensor Embedding::forward(const torch::Tensor& ids) const {
+  return torch::embedding(weight, ids, /*padding_idx=*/-1, /*scale_grad_by_freq=*/false,
+                          /*sparse=*/TableGradientsAsRows::is_on());
+}
 
 void EmbeddingSite::prepend(Source source, int64_t tokens) {
   sources_.push_back(std::move(source));

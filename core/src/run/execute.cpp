@@ -136,6 +136,7 @@ class Execution {
               points_.add("train/loss", step.step, step.loss);
               points_.add("train/learning_rate", step.step, step.learning_rate);
               points_.add("train/gradient_norm", step.step, step.gradient_norm);
+              points_.add("train/step_seconds", step.step, step.seconds);
               tell({"train", step.step, step.steps, step.loss, step.learning_rate});
             },
         .milestone =

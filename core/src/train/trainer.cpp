@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include "api/table_gradients.h"
+#include "train/frozen_rows.h"
 #include "train/gradients.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
@@ -80,12 +82,41 @@ class Loop {
       result_.examples_before = result_.examples;
     }
     session_.set_training(true);
+    feed_.group_pictures(epoch_order(feed_.size(), seed_, 0, section_.shuffle), section_.batch_size);
+    find_frozen_rows();
     while (result_.steps < total_ && !result_.interrupted) epoch(result_.steps / in_epoch_);
     session_.set_training(false);
     return result_;
   }
 
  private:
+  /// Where examples come more than once and only the head is trained, what comes before the head is computed once.
+  void find_frozen_rows() {
+    if (total_ <= in_epoch_ || section_.gradient_checkpointing) return;
+    const Autocast autocast(section_.precision, session_.device);
+    frozen_ = FrozenRows::where_possible(*session_.model, feed_, section_.batch_size);
+  }
+
+  /// -log p of every labelled position of these examples. `ahead`: the batch that comes next, if one does.
+  torch::Tensor losses(const std::vector<int64_t>& examples, const std::vector<int64_t>* ahead) {
+    const Autocast autocast(section_.precision, session_.device);
+    const TableGradientsAsRows as_rows;
+    if (frozen_) {
+      const auto [rows, labels] = frozen_->of(examples);
+      return losses_of_rows(*session_.model, rows, labels);
+    }
+    const Batch batch = feed_.batch(examples);
+    if (ahead) feed_.prefetch(*ahead);
+    std::optional<Checkpointing> checkpointing;
+    if (section_.gradient_checkpointing) checkpointing.emplace();
+    torch::Tensor losses = token_losses(*session_.model, batch);
+    if (checkpointing && checkpointing->blocks() == 0) {
+      throw UnsupportedError("model type " + session_.model->facts().model_type +
+                             " has no blocks that could be run again: leave gradient_checkpointing out");
+    }
+    return losses;
+  }
+
   void epoch(int64_t number) {
     const auto steps = epoch_steps(epoch_order(feed_.size(), seed_, number, section_.shuffle), section_.batch_size,
                                    section_.gradient_accumulation);
@@ -116,19 +147,8 @@ class Loop {
 
     StepReport report{.step = result_.steps + 1, .steps = total_, .learning_rate = rate};
     for (size_t i = 0; i < batches.size(); ++i) {
-      const Batch batch = feed_.batch(batches[i]);
-      if (const auto* ahead = i + 1 < batches.size() ? &batches[i + 1] : next) feed_.prefetch(*ahead);
-      torch::Tensor loss;
-      {
-        const Autocast autocast(section_.precision, session_.device);
-        std::optional<Checkpointing> checkpointing;
-        if (section_.gradient_checkpointing) checkpointing.emplace();
-        loss = token_losses(*session_.model, batch).sum() / static_cast<double>(labelled);
-        if (checkpointing && checkpointing->blocks() == 0) {
-          throw UnsupportedError("model type " + session_.model->facts().model_type +
-                                 " has no blocks that could be run again: leave gradient_checkpointing out");
-        }
-      }
+      torch::Tensor loss =
+          losses(batches[i], i + 1 < batches.size() ? &batches[i + 1] : next).sum() / static_cast<double>(labelled);
       report.loss += loss.item<double>();
       if (!std::isfinite(report.loss)) {
         throw TrainError(fmt::format("the loss of step {} is {} (learning rate {:g}): training diverged", report.step,
@@ -141,20 +161,22 @@ class Loop {
         }
       }
       (loss * scaler_.scale()).backward();
-      report.tokens += batch.layout.total();
+      make_dense(trained_);
+      for (const int64_t index : batches[i]) report.tokens += static_cast<int64_t>(feed_.encoded(index).tokens.size());
       result_.examples += static_cast<int64_t>(batches[i].size());
     }
 
     const bool finite = scaler_.unscale(trained_);
     if (finite) {
-      report.gradient_norm = clip_gradients(trained_, section_.max_grad_norm);
+      const Clipping clipped = clipping(trained_, section_.max_grad_norm);
+      report.gradient_norm = clipped.norm;
       if (!std::isfinite(report.gradient_norm)) {
         throw TrainError(
             fmt::format("the gradient of step {} is not finite (loss {:g}, learning rate {:g}): training "
                         "diverged",
                         report.step, report.loss, rate));
       }
-      optimizer_->step(rate);
+      optimizer_->step(rate, clipped.factor);
       for (const auto& attached : session_.methods) attached.method->after_step(report.step);
     } else {
       report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
@@ -192,6 +214,7 @@ class Loop {
   const Watch& watch_;
   const TensorMap trained_, kept_;
   const std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<FrozenRows> frozen_;
   LossScaler scaler_;
   const int64_t total_, in_epoch_, every_;
   TrainResult result_;
