@@ -1,5 +1,7 @@
 #include "branch.h"
 
+#include <peftlab/nn/product.h>
+
 namespace peftlab::adalora {
 namespace {
 
@@ -47,7 +49,7 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
   if (merged()) return y;
   const torch::Tensor input = torch::dropout(x.to(a.value.scalar_type()), dropout_, dropout_ > 0 && is_training());
   // The scale is applied where the tensor is narrow.
-  const torch::Tensor update = torch::linear(torch::linear(input, a.value * e.value) * scale(), b.value);
+  const torch::Tensor update = product(product(input, a.value * e.value) * scale(), b.value);
   return (y + update).to(y.scalar_type());
 }
 

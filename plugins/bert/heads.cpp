@@ -1,6 +1,7 @@
 #include "heads.h"
 
 #include <peftlab/nn/first_values.h>
+#include <peftlab/nn/product.h>
 
 namespace peftlab::bert {
 namespace {
@@ -69,7 +70,7 @@ class MaskedTokens final : public Head {
 
   torch::Tensor forward(const torch::Tensor& rows, const torch::Tensor& words, bool) const override {
     const auto h = norm_->forward(activation_(dense_->forward(rows)));
-    return torch::linear(h, decoder_.defined() ? decoder_ : words, bias_);
+    return product(h, decoder_.defined() ? decoder_ : words, bias_);
   }
 
   std::map<std::string, std::string> tied() const override {

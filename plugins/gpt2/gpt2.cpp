@@ -16,6 +16,7 @@
 #include "layers.h"
 
 #include <peftlab/model.h>
+#include <peftlab/nn/product.h>
 #include <peftlab/plugin.h>
 #include <peftlab/sample.h>
 #include <peftlab/text_rules.h>
@@ -58,7 +59,7 @@ class Gpt2 final : public Model {
     return transformer_->forward(batch.tokens, batch.layout, cache);
   }
   torch::Tensor head(const torch::Tensor& rows) override {
-    return head_ ? head_->forward(rows) : torch::linear(rows, transformer_->wte->weight);
+    return head_ ? head_->forward(rows) : product(rows, transformer_->wte->weight);
   }
 
   bool ignores(const std::string& tensor) const override {

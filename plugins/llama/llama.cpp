@@ -22,6 +22,7 @@
 #include "layers.h"
 
 #include <peftlab/model.h>
+#include <peftlab/nn/product.h>
 #include <peftlab/plugin.h>
 #include <peftlab/sample.h>
 #include <peftlab/text_rules.h>
@@ -64,7 +65,7 @@ class Llama final : public Model {
     return model_->forward(batch.tokens, batch.layout, cache);
   }
   torch::Tensor head(const torch::Tensor& rows) override {
-    return head_ ? head_->forward(rows) : torch::linear(rows, model_->embed_tokens->weight);
+    return head_ ? head_->forward(rows) : product(rows, model_->embed_tokens->weight);
   }
 
   bool ignores(const std::string& tensor) const override {

@@ -13,6 +13,7 @@
 #include <peftlab/adapter_config.h>
 #include <peftlab/error.h>
 #include <peftlab/method.h>
+#include <peftlab/nn/product.h>
 #include <peftlab/params.h>
 #include <peftlab/plugin.h>
 
@@ -63,7 +64,7 @@ struct Branch : torch::nn::Module {
     const torch::Tensor y = next(x);
     if (merged) return y;
     const torch::Tensor input = torch::dropout(x.to(lambda_d.scalar_type()), dropout, dropout > 0 && is_training());
-    const torch::Tensor update = lambda_b * torch::linear(lambda_d * torch::linear(input, a()), b());
+    const torch::Tensor update = lambda_b * product(lambda_d * product(input, a()), b());
     return (y + update).to(y.scalar_type());
   }
 

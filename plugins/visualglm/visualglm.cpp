@@ -15,6 +15,7 @@
 
 #include <peftlab/error.h>
 #include <peftlab/model.h>
+#include <peftlab/nn/product.h>
 #include <peftlab/plugin.h>
 #include <peftlab/sample.h>
 
@@ -59,7 +60,7 @@ class VisualGlm final : public Model {
   }
 
   torch::Tensor head(const torch::Tensor& rows) override {
-    return head_ ? head_->forward(rows) : torch::linear(rows, transformer_->word_embeddings->weight);
+    return head_ ? head_->forward(rows) : product(rows, transformer_->word_embeddings->weight);
   }
 
   torch::Tensor front(const torch::Tensor& images) override {

@@ -2,6 +2,7 @@
 #include "low_rank/update.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/product.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +18,7 @@ torch::Tensor row_lengths(const torch::Tensor& weight) { return torch::linalg_ve
 
 /// W x without bias, hooks and gradient of W.
 torch::Tensor base_map(const Linear& site, const torch::Tensor& x) {
-  return site.quantized() ? site.quantized()->multiply(x) : torch::linear(x, site.weight_as(x.scalar_type()));
+  return site.quantized() ? site.quantized()->multiply(x) : product(x, site.weight_as(x.scalar_type()));
 }
 
 /// Whether both are one piece of memory.
@@ -111,7 +112,7 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
   const double s = scale * times;
   torch::Tensor low = update_of(drops ? input : x, a, b, s);
   // Apart from what is trained, so that both cancel to the bit at the start. It is part of the base: nothing is dropped.
-  if (frozen_a.defined()) low = low + torch::linear(torch::linear(wide, frozen_a) * s, frozen_b);
+  if (frozen_a.defined()) low = low + product(product(wide, frozen_a) * s, frozen_b);
   if (!magnitude.defined()) return (y + low).to(y.scalar_type());
 
   const torch::Tensor c = stretch();

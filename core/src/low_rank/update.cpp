@@ -1,5 +1,7 @@
 #include "low_rank/update.h"
 
+#include "api/matrix_product.h"
+
 #include <ATen/autocast_mode.h>
 #include <torch/autograd.h>
 #include <torch/torch.h>
@@ -15,10 +17,12 @@ class Update : public torch::autograd::Function<Update> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& a,
                                const torch::Tensor& b, double s) {
     // The scale is applied where the tensor is narrow.
-    const torch::Tensor narrow = torch::linear(x.to(a.scalar_type()), a) * s;
+    const torch::Tensor narrow = matrix_product(x.reshape({-1, a.size(1)}).to(a.scalar_type()), a.t()) * s;
     context->save_for_backward({x, a, b, narrow});
     context->saved_data["s"] = s;
-    return torch::linear(narrow, b);
+    auto sizes = x.sizes().vec();
+    sizes.back() = b.size(0);
+    return matrix_product(narrow, b.t()).view(sizes);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -27,15 +31,13 @@ class Update : public torch::autograd::Function<Update> {
     const torch::Tensor dy = gradients[0].reshape({-1, b.size(0)});
     const double s = context->saved_data["s"].toDouble();
     // What was computed without a graph is computed again where the gradient itself is to be differentiated.
-    const torch::Tensor kept = torch::GradMode::is_enabled() ? torch::linear(x.to(a.scalar_type()), a) * s : saved[3];
-    const torch::Tensor narrow = kept.reshape({-1, b.size(1)});
-    const torch::Tensor dnarrow = torch::mm(dy, b) * s;
+    const torch::Tensor wide = x.reshape({-1, a.size(1)}).to(a.scalar_type());
+    const torch::Tensor narrow = torch::GradMode::is_enabled() ? torch::mm(wide, a.t()) * s : saved[3];
+    const torch::Tensor dnarrow = matrix_product(dy, b) * s;
     torch::Tensor dx, da, db;
-    if (context->needs_input_grad(0)) dx = torch::mm(dnarrow, a).view(x.sizes()).to(x.scalar_type());
-    if (context->needs_input_grad(1)) {
-      da = torch::mm(dnarrow.t(), x.reshape({-1, a.size(1)}).to(a.scalar_type()));
-    }
-    if (context->needs_input_grad(2)) db = torch::mm(dy.t(), narrow);
+    if (context->needs_input_grad(0)) dx = matrix_product(dnarrow, a).view(x.sizes()).to(x.scalar_type());
+    if (context->needs_input_grad(1)) da = matrix_product(dnarrow.t(), wide);
+    if (context->needs_input_grad(2)) db = matrix_product(dy.t(), narrow);
     return {dx, da, db, torch::Tensor()};
   }
 };

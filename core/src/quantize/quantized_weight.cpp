@@ -1,8 +1,9 @@
+#include "api/matrix_product.h"
+
 #include <peftlab/error.h>
 #include <quantize/quantized_weight.h>
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <torch/autograd.h>
 
@@ -79,7 +80,8 @@ torch::Tensor QuantizedWeight::product(const torch::Tensor& x, bool transposed) 
   const auto rows = x.detach().reshape({-1, from}).contiguous();
   auto sizes = x.sizes().vec();
   sizes.back() = to;
-  if (const auto w = whole(x.scalar_type()); w.defined()) return at::mm(rows, transposed ? w : w.t()).view(sizes);
+  if (const auto w = whole(x.scalar_type()); w.defined())
+    return matrix_product(rows, transposed ? w : w.t()).view(sizes);
   if (rows.numel() == 0 || to == 0) return at::zeros({rows.size(0), to}, rows.options()).view(sizes);
   return multiply_rows(rows, transposed).view(sizes);
 }

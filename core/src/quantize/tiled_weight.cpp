@@ -1,3 +1,5 @@
+#include "api/matrix_product.h"
+
 #include <quantize/device_weight.h>
 #include <quantize/tiled_weight.h>
 
@@ -72,7 +74,12 @@ void TiledWeight::multiply_tiles(const torch::Tensor& x, const torch::Tensor& y,
         tile(first, count, 0, length, type, memory);
       }
       auto part = y.narrow(1, first, count);
-      at::mm_out(part, x, (transposed ? w : w.t()).to(x.scalar_type()));
+      const auto factor = (transposed ? w : w.t()).to(x.scalar_type());
+      if (goes_to_onednn(x, factor)) {
+        part.copy_(matrix_product(x, factor));
+      } else {
+        at::mm_out(part, x, factor);
+      }
     }
   });
 }

@@ -1,5 +1,6 @@
 #include "run/environment.h"
 
+#include "api/matrix_product.h"
 #include "run/device.h"
 
 #include <ATen/cpu/Utils.h>
@@ -39,6 +40,7 @@ Table environment_facts(torch::Device device, int threads) {
   facts["os"] = line_value("/etc/os-release", "PRETTY_NAME");
   facts["cpu"] = line_value("/proc/cpuinfo", "model name");
   facts["cpu_capability"] = at::get_cpu_capability();
+  facts["float32_products"] = onednn_is_quicker() ? "oneDNN" : "MKL";
   facts["cores"] = static_cast<int64_t>(std::thread::hardware_concurrency());
   facts["threads"] = threads;
   facts["memory_bytes"] = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);

@@ -1,0 +1,86 @@
+#include "api/matrix_product.h"
+
+#include "api/onednn.h"
+#include "quantize/kernels.h"
+
+#include <ATen/autocast_mode.h>
+#include <torch/autograd.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+namespace peftlab {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kFewestMultiplications = int64_t{1} << 20;  // below, what a call costs is more than it saves
+
+bool is_tracked(const at::Tensor& a, const at::Tensor& b) {
+  return at::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad());
+}
+
+/// As oneDNN takes weights without copying them: rows or columns one behind the other.
+at::Tensor readable(const at::Tensor& weight) {
+  return weight.is_contiguous() || weight.t().is_contiguous() ? weight : weight.contiguous();
+}
+
+class LinearMap : public torch::autograd::Function<LinearMap> {
+ public:
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& weight,
+                               const std::optional<torch::Tensor>& bias) {
+    context->save_for_backward({x, weight});
+    context->saved_data["has_bias"] = bias.has_value();
+    auto sizes = x.sizes().vec();
+    sizes.back() = weight.size(0);
+    return onednn_linear(x.reshape({-1, weight.size(1)}), readable(weight), bias.value_or(torch::Tensor())).view(sizes);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor &x = saved[0], &weight = saved[1];
+    const torch::Tensor dy = gradients[0].reshape({-1, weight.size(0)});
+    torch::Tensor dx, dweight, dbias;
+    if (context->needs_input_grad(0)) dx = matrix_product(dy, weight).view(x.sizes());
+    if (context->needs_input_grad(1)) dweight = matrix_product(dy.t(), x.reshape({-1, weight.size(1)}));
+    if (context->saved_data["has_bias"].toBool() && context->needs_input_grad(2)) dbias = dy.sum(0);
+    return {dx, dweight, dbias};
+  }
+};
+
+}  // namespace
+
+bool onednn_is_quicker() {
+#if defined(__x86_64__)
+  static const bool is_quicker = [] {
+    __builtin_cpu_init();
+    const std::string path = kernels().name;
+    return at::hasMKLDNN() && !__builtin_cpu_is("intel") && (path == "avx512" || path == "bf16");
+  }();
+  return is_quicker;
+#else
+  return false;
+#endif
+}
+
+bool goes_to_onednn(const at::Tensor& a, const at::Tensor& b) {
+  return onednn_is_quicker() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && a.device().is_cpu() &&
+         b.device().is_cpu() && a.layout() == at::kStrided && b.layout() == at::kStrided && a.dim() >= 1 &&
+         b.dim() == 2 && b.numel() > 0 &&
+         a.numel() / std::max<int64_t>(1, a.size(-1)) * b.numel() >= kFewestMultiplications &&
+         !at::autocast::is_autocast_enabled(at::kCPU);
+}
+
+at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b) {
+  if (!goes_to_onednn(a, b) || is_tracked(a, b)) return at::mm(a, b);
+  return onednn_linear(a, readable(b.t()), {});
+}
+
+at::Tensor linear_by_onednn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return LinearMap::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
+
+}  // namespace peftlab
