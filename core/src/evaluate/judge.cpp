@@ -26,6 +26,20 @@ std::optional<std::vector<int64_t>> answer_of(const Encoded& whole, const Encode
   return std::vector<int64_t>(tokens.begin() + static_cast<int64_t>(shared), tokens.end());
 }
 
+/// The examples in batches of about one length, so that next to nothing is padded in any.
+std::vector<std::vector<int64_t>> by_length(const train::Feed& feed, int64_t batch_size) {
+  std::vector<int64_t> order(feed.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return feed.encoded(a).tokens.size() < feed.encoded(b).tokens.size(); });
+  std::vector<std::vector<int64_t>> batches;
+  for (size_t at = 0; at < order.size(); at += static_cast<size_t>(batch_size)) {
+    const size_t end = std::min(order.size(), at + static_cast<size_t>(batch_size));
+    batches.emplace_back(order.begin() + static_cast<int64_t>(at), order.begin() + static_cast<int64_t>(end));
+  }
+  return batches;
+}
+
 }  // namespace
 
 ModelJudge::ModelJudge(attach::Session& session, const Dataset& data, const JudgeOptions& options)
@@ -67,24 +81,44 @@ const std::vector<std::string>& ModelJudge::predictions() {
 }
 
 std::vector<std::string> ModelJudge::classify() {
-  const torch::NoGradGuard no_grad;
-  const auto& labels = session_.model->facts().labels;
+  const torch::Tensor classes = class_logits().argmax(-1);
   std::vector<std::string> named;
-  for (int64_t at = 0; at < prompts_.size(); at += options_.batch_size) {
-    std::vector<int64_t> indices(std::min(options_.batch_size, prompts_.size() - at));
-    std::iota(indices.begin(), indices.end(), at);
+  for (int64_t i = 0; i < size(); ++i) {
+    named.push_back(session_.model->facts().labels.at(classes.data_ptr<int64_t>()[i]));
+  }
+  return named;
+}
+
+const torch::Tensor& ModelJudge::class_logits() {
+  if (class_logits_.defined()) return class_logits_;
+  const torch::NoGradGuard no_grad;
+  const auto classes = static_cast<int64_t>(session_.model->facts().labels.size());
+  const torch::Tensor logits = torch::empty({size(), classes}, torch::kFloat32);
+  for (const auto& indices : by_length(prompts_, options_.batch_size)) {
     const Batch batch = prompts_.batch(indices);
     std::vector<int64_t> rows;
     for (size_t i = 0; i < indices.size(); ++i) {
       rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
     }
     const auto hidden = session_.model->hidden(batch);
-    const auto logits =
+    const auto found =
         session_.model->head(hidden.index_select(0, torch::tensor(rows, torch::kInt64).to(session_.device)));
-    const auto classes = logits.argmax(-1).to(torch::kCPU);
-    for (size_t i = 0; i < indices.size(); ++i) named.push_back(labels.at(classes.data_ptr<int64_t>()[i]));
+    logits.index_copy_(0, torch::tensor(indices, torch::kInt64), found.to(torch::kCPU, torch::kFloat32));
   }
-  return named;
+  return class_logits_ = logits;
+}
+
+std::optional<torch::Tensor> ModelJudge::class_losses(const train::Feed& feed) {
+  if (session_.model->facts().labels.empty()) return std::nullopt;
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < feed.size(); ++i) {
+    const Encoded &labelled = feed.encoded(i), &asked = prompts_.encoded(i);
+    const bool is_class = feed.labelled(i) == 1 && labelled.class_at >= 0 && labelled.class_at == asked.class_at &&
+                          labelled.labels[labelled.class_at] != kNoLabel && labelled.tokens == asked.tokens;
+    if (!is_class) return std::nullopt;
+    labels.push_back(labelled.labels[labelled.class_at]);
+  }
+  return torch::cross_entropy_loss(class_logits(), torch::tensor(labels, torch::kInt64), {}, at::Reduction::None);
 }
 
 std::vector<std::string> ModelJudge::choose_likeliest() {
@@ -108,20 +142,24 @@ Score ModelJudge::loss() {
   const torch::NoGradGuard no_grad;
   train::Feed feed(data_, *session_.model, *session_.tokenizer, options_.max_length, session_.device);
   Score score{.name = "loss", .n_items = feed.size(), .higher_is_better = false};
+  score.per_item.resize(feed.size());
+  if (const auto losses = class_losses(feed)) {
+    for (int64_t i = 0; i < feed.size(); ++i) score.per_item[i] = losses->data_ptr<float>()[i];
+  } else {
+    for (const auto& indices : by_length(feed, options_.batch_size)) {
+      const auto found = train::token_losses(*session_.model, feed.batch(indices)).to(torch::kCPU, torch::kFloat64);
+      const double* next = found.data_ptr<double>();
+      for (const int64_t index : indices) {
+        score.per_item[index] = std::accumulate(next, next + feed.labelled(index), 0.0);
+        next += feed.labelled(index);
+      }
+    }
+  }
   double sum = 0.0;
   int64_t labelled = 0;
-  for (int64_t at = 0; at < feed.size(); at += options_.batch_size) {
-    std::vector<int64_t> indices(std::min(options_.batch_size, feed.size() - at));
-    std::iota(indices.begin(), indices.end(), at);
-    const auto losses = train::token_losses(*session_.model, feed.batch(indices)).to(torch::kCPU, torch::kFloat64);
-    const double* next = losses.data_ptr<double>();
-    for (const int64_t index : indices) {
-      const double own = std::accumulate(next, next + feed.labelled(index), 0.0);
-      next += feed.labelled(index);
-      score.per_item.push_back(own);
-      sum += own;
-      labelled += feed.labelled(index);
-    }
+  for (int64_t i = 0; i < feed.size(); ++i) {
+    sum += score.per_item[i];
+    labelled += feed.labelled(i);
   }
   if (labelled == 0) throw UnsupportedError("loss: no token of the split has a label");
   score.value = sum / static_cast<double>(labelled);

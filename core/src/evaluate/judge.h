@@ -44,6 +44,10 @@ class ModelJudge final : public Judged {
 
  private:
   std::vector<std::string> classify();
+  /// Of a classifier: the logits of every example, float32 [examples, classes] on the CPU.
+  const torch::Tensor& class_logits();
+  /// -log p of each example of `feed` that has the class it is labelled with, if that is all that is labelled in it.
+  std::optional<torch::Tensor> class_losses(const train::Feed& feed);
   std::vector<std::string> choose_likeliest();
   std::vector<Likelihood> likelihoods_by_prompt(const std::vector<Candidate>& candidates,
                                                 const std::vector<std::vector<int64_t>>& answers);
@@ -57,6 +61,7 @@ class ModelJudge final : public Judged {
   std::vector<Choice> choices_;
   mutable std::vector<std::vector<std::optional<std::string>>> references_;  ///< once they were asked for
   std::optional<std::vector<std::string>> predictions_;
+  torch::Tensor class_logits_;  ///< once they were asked for
   std::optional<Score> loss_;
 };
 
