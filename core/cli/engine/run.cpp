@@ -32,6 +32,17 @@ std::vector<int64_t> parse_seeds(const std::string& text) {
   return seeds;
 }
 
+/// "auto" -> 0.
+int parse_jobs(const std::string& text) {
+  if (text == "auto") return 0;
+  int jobs = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), jobs);
+  if (error != std::errc() || end != text.data() + text.size() || jobs < 1) {
+    throw ConfigError("--jobs: `" + text + "` is neither a number from 1 on nor `auto`");
+  }
+  return jobs;
+}
+
 bool is_terminal() {
   const char* kind = std::getenv("TERM");
   return isatty(STDERR_FILENO) && kind && std::string(kind) != "dumb";
@@ -41,7 +52,7 @@ bool is_terminal() {
 
 int run_command(const Words& words) {
   std::filesystem::path folder;
-  std::string file, seeds;
+  std::string file, seeds, jobs = "1";
   run::RunOptions options;
   bool plan = false, quiet = false;
   CommandLine line(
@@ -56,11 +67,12 @@ int run_command(const Words& words) {
       .repeated_option("set", &options.overrides, "KEY=VALUE", "change a key of the file, such as train.steps=50")
       .plain_option("only", &options.only, "GLOB", "only methods whose label matches the pattern")
       .plain_option("seeds", &seeds, "LIST", "only these seeds, such as 0,1")
-      .option("jobs", &options.jobs, "N", "runs made at once; each gets its share of the cores")
+      .option("jobs", &jobs, "N|auto",
+              "runs made at once, each with its share of the cores; auto: as many as a short measurement finds best")
       .option("device", &options.device, "cpu|cuda|auto", "where runs are made")
       .flag("quiet", &quiet, "no progress, only the table");
   if (!line.parse(words)) return 0;
-  check_at_least("jobs", options.jobs, 1);
+  options.jobs = parse_jobs(jobs);
   if (line.given("seeds")) options.seeds = parse_seeds(seeds);
   options.style = quiet           ? run::Bars::Style::quiet
                   : is_terminal() ? run::Bars::Style::terminal

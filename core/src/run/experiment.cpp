@@ -1,8 +1,10 @@
 #include "run/experiment.h"
 
+#include "attach/session.h"
 #include "config/read.h"
 #include "plan/plan.h"
 #include "plan/trials.h"
+#include "run/auto_jobs.h"
 #include "run/inputs.h"
 #include "run/pool.h"
 #include "run/search.h"
@@ -22,6 +24,8 @@ namespace peftlab::run {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kUsualLength = 64;  // tokens of an example, where a measurement has to suppose some
 
 /// A finished run's whole model, as a folder to load it from: its objects under the names they had.
 fs::path model_folder_of(const store::Store& store, const store::RunDetail& run) {
@@ -259,8 +263,9 @@ class Invocation {
                     specs.size() == 1 ? "" : "s", summary.reused, jobs.size()));
     watch_signals();
     if (!jobs.empty()) {
+      const int together = jobs_for(specs.front(), static_cast<int64_t>(jobs.size()));
       Bars bars(out_, options_.style, static_cast<int64_t>(jobs.size()));
-      const PoolResult result = run_pool(store_, jobs, {options_.jobs, options_.device}, bars);
+      const PoolResult result = run_pool(store_, jobs, {together, options_.device}, bars);
       summary.finished = result.finished;
       summary.failed = result.failed;
     }
@@ -272,6 +277,18 @@ class Invocation {
     summary.reused += others.reused;
     summary.failed += others.failed;
     return summary;
+  }
+
+  /// How many of `runs` like this one are made at once.
+  int jobs_for(const plan::RunSpec& spec, int64_t runs) const {
+    if (options_.jobs > 0) return options_.jobs;
+    if (!attach::choose_device(options_.device).is_cpu()) return 1;  // they would share one GPU
+    const int64_t length = std::min<int64_t>(spec.max_length.value_or(kUsualLength), kUsualLength);
+    const JobsChoice choice = choose_jobs({spec.model_path, spec.train.batch_size * length, runs});
+    say(choice.jobs == 1 ? "one run at a time: nothing was gained by more when measured"
+                         : fmt::format("{} runs at once: {:.2f} times the work of one at a time when measured",
+                                       choice.jobs, choice.gain));
+    return choice.jobs;
   }
 
   /// Until another process has ended this run, or is gone. Throws: Interrupted.

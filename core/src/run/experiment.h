@@ -19,7 +19,7 @@ struct RunOptions {
   std::vector<std::string> overrides;  ///< KEY=VALUE
   std::string only;                    ///< label pattern; empty: all
   std::vector<int64_t> seeds;          ///< empty: the file's
-  int jobs = 1;
+  int jobs = 1;                        ///< runs at once; 0: as many as choose_jobs() finds best
   std::string device = "auto";
   Bars::Style style = Bars::Style::lines;
 };
