@@ -26,6 +26,7 @@ std::ostream& operator<<(std::ostream& out, const Sample& sample) { return out <
 class Oracle : public ::testing::TestWithParam<Sample> {
  protected:
   static constexpr uint64_t kSeed = 5;
+  static constexpr double kLastBits = 5e-7;
 
   void SetUp() override {
     const char* source = std::getenv("PEFTLAB_SOURCE_DIR");
@@ -64,7 +65,13 @@ class Oracle : public ::testing::TestWithParam<Sample> {
     ASSERT_EQ(our_names, their_names);
     for (const auto& [name, tensor] : ours) {
       EXPECT_EQ(tensor.scalar_type(), theirs.at(name).scalar_type()) << name;
-      EXPECT_TRUE(torch::equal(tensor, theirs.at(name))) << name << "\n" << tensor << "\n" << theirs.at(name);
+      const torch::Tensor ours_exact = tensor.to(torch::kFloat64), theirs_exact = theirs.at(name).to(torch::kFloat64);
+      // The last bits of what a network gives, and of draws made of sines, differ from processor to processor.
+      EXPECT_LE((ours_exact - theirs_exact).abs().max().item<double>(),
+                kLastBits * theirs_exact.abs().max().item<double>())
+          << name << "\n"
+          << tensor << "\n"
+          << theirs.at(name);
     }
   }
 

@@ -46,7 +46,10 @@ class LoraFolders : public ::testing::TestWithParam<std::string> {
   attach::Session session;
 };
 
-TEST_P(LoraFolders, GiveTheLogitsOfPeft) { EXPECT_LE(difference(logits_of(session), wanted()), 1e-5); }
+TEST_P(LoraFolders, GiveTheLogitsOfPeft) {
+  // PiSSA's base is what a singular value decomposition leaves, which each processor rounds otherwise.
+  EXPECT_LE(difference(logits_of(session), wanted()), GetParam() == "pissa" ? 5e-5 : 1e-5);
+}
 
 TEST_P(LoraFolders, AreMergedAndTakenOutToTheBit) {
   const torch::Tensor before = logits_of(session);

@@ -54,8 +54,9 @@ class PTuningBesidePeft : public ::testing::TestWithParam<Sample> {
   static void expect_as_given(const AdapterFiles& found, const AdapterFiles& given) {
     EXPECT_EQ(to_json(found.config), to_json(given.config));
     ASSERT_EQ(found.tensors.size(), 1u);
-    const torch::Tensor& ours = found.tensors.at("prompt_embeddings");
-    EXPECT_TRUE(torch::equal(ours, given.tensors.at("prompt_embeddings"))) << ours;
+    const torch::Tensor &ours = found.tensors.at("prompt_embeddings"), &theirs = given.tensors.at("prompt_embeddings");
+    // The last bits of what a network gives differ from processor to processor.
+    EXPECT_LE((ours - theirs).abs().max().item<double>(), 5e-7 * theirs.abs().max().item<double>()) << ours;
   }
 };
 
