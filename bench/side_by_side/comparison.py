@@ -62,7 +62,7 @@ shuffle = false
 plugin = "accuracy"
 """)
     start = time.perf_counter()
-    ours.run(ours.PROGRAM, "run", file, "--store", work / "store", "--device", "cpu", "--quiet", threads=given["threads"])
+    ours.run(ours.PROGRAM, "run", file, "--store", work / "store", "--device", "cpu", "--quiet", "--jobs", "auto", threads=given["threads"])
     seconds = time.perf_counter() - start
     table = {method: [] for method in METHODS}
     for row in ours.query(work / "store", f"SELECT label, value FROM v_score WHERE experiment = '{name}' AND metric = 'accuracy' "

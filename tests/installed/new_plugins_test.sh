@@ -6,7 +6,7 @@ for kind in method model dataset metric; do
   peftlab plugins new "my_$kind" --kind $kind
   make_plugin "my_$kind"
   export PEFTLAB_PLUGIN_PATH=$work/build/my_$kind
-  peftlab plugins show "my_$kind" | grep -q "kind  *$kind" || fail "plugins show does not know my_$kind"
+  peftlab plugins show "my_$kind" | grep "kind  *$kind" >/dev/null || fail "plugins show does not know my_$kind"
   # The README's table is what the plugin declares.
   while IFS= read -r option; do
     grep -qF "| \`$option\` |" "my_$kind/README.md" || fail "my_$kind/README.md has no row for $option"
@@ -15,7 +15,7 @@ for kind in method model dataset metric; do
   grep -q '^lora-r4 ' table || fail "the comparison of my_$kind has no LoRA: $(cat table)"
   unset PEFTLAB_PLUGIN_PATH
 done
-PEFTLAB_PLUGIN_PATH=$work/build/my_method peftlab compare my_method-comparison --format csv | grep -q "my_method" ||
+PEFTLAB_PLUGIN_PATH=$work/build/my_method peftlab compare my_method-comparison --format csv | grep "my_method" >/dev/null ||
   fail "the new method is not in its comparison"
 
 ! peftlab plugins new my_method 2>message || fail "an existing folder was written over"
