@@ -17,6 +17,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+constexpr int64_t kBlock = 32;
 constexpr int64_t kFewestMultiplications = int64_t{1} << 20;  // below, what a call costs is more than it saves
 
 bool is_tracked(const at::Tensor& a, const at::Tensor& b) {
@@ -28,6 +29,22 @@ at::Tensor readable(const at::Tensor& weight) {
   return weight.is_contiguous() || weight.t().is_contiguous() ? weight : weight.contiguous();
 }
 
+/// With rows of zeros behind, so that there is a whole number of blocks of them. oneDNN makes code for each number of rows
+/// it meets, which takes longer than a product of a small model; batches of real texts have any number.
+at::Tensor whole_blocks(const at::Tensor& rows) {
+  const int64_t n = rows.size(0), whole = (n + kBlock - 1) / kBlock * kBlock;
+  if (n == whole || n < kBlock) return rows;
+  at::Tensor padded = at::empty({whole, rows.size(1)}, rows.options());
+  padded.narrow(0, 0, n).copy_(rows);
+  padded.narrow(0, n, whole - n).zero_();
+  return padded;
+}
+
+/// x W^T + b, x [m, in], in whole blocks of rows.
+at::Tensor in_blocks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return onednn_linear(whole_blocks(x), readable(weight), bias).narrow(0, 0, x.size(0));
+}
+
 class LinearMap : public torch::autograd::Function<LinearMap> {
  public:
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const torch::Tensor& weight,
@@ -36,7 +53,7 @@ class LinearMap : public torch::autograd::Function<LinearMap> {
     context->saved_data["has_bias"] = bias.has_value();
     auto sizes = x.sizes().vec();
     sizes.back() = weight.size(0);
-    return onednn_linear(x.reshape({-1, weight.size(1)}), readable(weight), bias.value_or(torch::Tensor())).view(sizes);
+    return in_blocks(x.reshape({-1, weight.size(1)}), weight, bias.value_or(torch::Tensor())).view(sizes);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -76,7 +93,10 @@ bool goes_to_onednn(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b) {
   if (!goes_to_onednn(a, b) || is_tracked(a, b)) return at::mm(a, b);
-  return onednn_linear(a, readable(b.t()), {});
+  // Of a gradient of a weight, what is summed over are rows: zeros there change nothing.
+  const bool sums_over_rows = !a.is_contiguous() && a.t().is_contiguous();
+  return sums_over_rows ? onednn_linear(whole_blocks(a.t()).t(), readable(whole_blocks(b).t()), {})
+                        : in_blocks(a, b.t(), {});
 }
 
 at::Tensor linear_by_onednn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
