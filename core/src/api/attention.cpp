@@ -1,10 +1,71 @@
+#include "api/attention_places.h"
+#include "api/padded_attention.h"
+
 #include <peftlab/error.h>
 #include <peftlab/nn/attention.h>
 
+#include <ATen/autocast_mode.h>
+
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <cstring>
 
 namespace peftlab {
+namespace {
+
+/// Under autocast LibTorch's attention computes in the type of that; elsewhere the types are what they are.
+torch::ScalarType computed_type(const torch::Tensor& q) {
+  const auto device = q.device().type();
+  const bool cast = at::autocast::is_autocast_enabled(device) && q.scalar_type() != torch::kDouble;
+  return cast ? at::autocast::get_autocast_dtype(device) : q.scalar_type();
+}
+
+void check_prefix(const torch::Tensor& t, const AttentionSite& site) {
+  TORCH_CHECK(
+      t.dim() == 3 && t.size(0) == site.prefix_tokens() && t.size(1) == site.kv_heads && t.size(2) == site.head_width,
+      "prefix of ", site.name, " is ", t.sizes(), ", wanted [", site.prefix_tokens(), ", ", site.kv_heads, ", ",
+      site.head_width, "]");
+}
+
+/// cache [sequences, heads, capacity, width]: rows [n, heads, width] into its columns from `first` on. On a CPU.
+void copy_rows(const torch::Tensor& cache, int64_t sequence, int64_t first, const torch::Tensor& rows) {
+  const int64_t heads = rows.size(1), bytes = rows.size(2) * rows.element_size();
+  for (int64_t head = 0; head < heads; ++head) {
+    auto* to = static_cast<char*>(cache.data_ptr()) +
+               (sequence * cache.stride(0) + head * cache.stride(1) + first * cache.stride(2)) * cache.element_size();
+    const auto* from = static_cast<const char*>(rows.const_data_ptr()) + head * rows.stride(1) * rows.element_size();
+    for (int64_t i = 0; i < rows.size(0); ++i, to += bytes, from += rows.stride(0) * rows.element_size()) {
+      std::memcpy(to, from, bytes);
+    }
+  }
+}
+
+/// Puts rows [total, heads, width] of the pass behind what the cache [sequences, heads, capacity, width] holds.
+void append(const torch::Tensor& cache, const torch::Tensor& given, const AttentionPlan::Places& places,
+            int64_t prefix) {
+  const auto rows = given.detach().to(cache.scalar_type());
+  for (int64_t s = 0; s < places.sequences(); ++s) {
+    const int64_t length = places.layout.length(s), first = prefix + places.columns(s) - length;
+    const auto own = rows.narrow(0, places.layout.offsets[s], length);
+    if (cache.device().is_cpu() && own.stride(2) == 1) {
+      copy_rows(cache, s, first, own);
+    } else {
+      cache[s].narrow(1, first, length).copy_(own.transpose(0, 1));
+    }
+  }
+}
+
+/// What the first pass leaves for those that follow.
+torch::Tensor kept(const torch::Tensor& rows, const torch::Tensor& prefix, const AttentionPlan::Places& places) {
+  const int64_t front = prefix.defined() ? prefix.size(0) : 0;
+  const auto cache = torch::zeros(
+      {places.sequences(), rows.size(1), front + places.columns() + places.room, rows.size(2)}, rows.options());
+  if (front > 0) cache.narrow(2, 0, front).copy_(prefix.detach().transpose(0, 1).unsqueeze(0));
+  append(cache, rows, places, front);
+  return cache;
+}
+
+}  // namespace
 
 void AttentionSite::prepend(Source source, int64_t tokens, bool take_positions) {
   sources_.push_back(std::move(source));
@@ -14,6 +75,7 @@ void AttentionSite::prepend(Source source, int64_t tokens, bool take_positions) 
 
 KeyValue AttentionSite::prefix() const {
   if (sources_.empty()) return {};
+  if (sources_.size() == 1) return sources_.front()();
   std::vector<torch::Tensor> keys, values;
   for (auto source = sources_.rbegin(); source != sources_.rend(); ++source) {
     KeyValue kv = (*source)();
@@ -47,91 +109,26 @@ void KeyValueCache::advance(const Layout& layout) {
 }
 
 AttentionPlan::AttentionPlan(Layout layout, torch::Device device, const KeyValueCache* cache)
-    : layout_(std::move(layout)), device_(device), longest_(layout_.max_length()) {
-  even_ = true;
-  for (int64_t s = 0; s < layout_.sequences(); ++s) even_ = even_ && layout_.length(s) == longest_;
-  if (cache) {
-    room_ = cache->room;
-    decoding_ = !cache->empty();
-    seen_ = cache->seen;
-  }
-  if (decoding_) {
-    if (static_cast<int64_t>(seen_.size()) != layout_.sequences()) {
-      throw Error("the cache holds " + std::to_string(seen_.size()) + " sequences, the batch has " +
-                  std::to_string(layout_.sequences()));
-    }
-    std::vector<int64_t> sequence, column;
-    for (int64_t s = 0; s < layout_.sequences(); ++s) {
-      for (int64_t i = 0; i < layout_.length(s); ++i) {
-        sequence.push_back(s);
-        column.push_back(seen_[s] + i);
-      }
-      columns_ = std::max(columns_, seen_[s] + layout_.length(s));
-    }
-    sequence_ = torch::tensor(sequence, torch::kInt64).to(device_);
-    column_ = torch::tensor(column, torch::kInt64).to(device_);
-  } else {
-    columns_ = longest_;
-  }
-  if (!even_) {
-    std::vector<int64_t> rows;
-    rows.reserve(layout_.total());
-    for (int64_t s = 0; s < layout_.sequences(); ++s) {
-      for (int64_t i = 0; i < layout_.length(s); ++i) rows.push_back(s * longest_ + i);
-    }
-    scatter_ = torch::tensor(rows, torch::kInt64).to(device_);
-  }
+    : places_(std::make_shared<const Places>(std::move(layout), device, cache)) {}
+
+AttentionPlan::AttentionPlan(std::shared_ptr<const Places> places) : places_(std::move(places)) {}
+
+AttentionPlan AttentionPlan::of_rows(const torch::Tensor& rows) const {
+  return rows.defined() ? AttentionPlan(std::make_shared<const Places>(*places_, rows)) : *this;
 }
 
-// [total, heads, width] -> [sequences, heads, longest, width]
-torch::Tensor AttentionPlan::padded(const torch::Tensor& rows) const {
-  const int64_t n = layout_.sequences(), heads = rows.size(1), width = rows.size(2);
-  if (even_) return rows.view({n, longest_, heads, width}).transpose(1, 2);
-  auto wide = rows.new_zeros({n * longest_, heads, width}).index_copy(0, scatter_, rows);
-  return wide.view({n, longest_, heads, width}).transpose(1, 2);
-}
+const Layout& AttentionPlan::layout() const { return places_->layout; }
 
-// [sequences, heads, longest, width] -> [total, heads * width]
-torch::Tensor AttentionPlan::packed(const torch::Tensor& padded) const {
-  const int64_t heads = padded.size(1), width = padded.size(3);
-  const auto rows = padded.transpose(1, 2).reshape({-1, heads * width});
-  return even_ ? rows : rows.index_select(0, scatter_);
-}
-
-// 0 where a row may look and -inf where not: [sequences, 1, rows, prefix + columns]. Rows that are padding see what the
-// last real row sees, so that no row is blind (a row of -inf alone would be NaN).
-const torch::Tensor& AttentionPlan::mask(const AttentionSite& site, torch::ScalarType dtype, int64_t window) const {
-  const int64_t prefix = site.prefix_tokens(), taken = site.first_position();
-  torch::Tensor& cached = masks_[{prefix, taken, window, dtype}];
-  if (cached.defined()) return cached;
-
-  const int64_t n = layout_.sequences();
-  auto visible = torch::zeros({n, 1, longest_, prefix + columns_}, torch::kBool);
-  bool* cell = visible.data_ptr<bool>();
-  for (int64_t s = 0; s < n; ++s) {
-    for (int64_t row = 0; row < longest_; ++row) {
-      const int64_t own = (decoding_ ? seen_[s] : 0) + std::min(row, layout_.length(s) - 1);
-      const int64_t sees = prefix + std::max(own + 1, decoding_ ? 0 : layout_.context[s]);
-      // Keys without a position, which lie in front, are seen however far a row is from them.
-      const int64_t free = prefix - taken;
-      const int64_t from = window > 0 ? std::max(free, prefix + own + 1 - window) : 0;
-      std::fill_n(cell, std::min(free, from), true);
-      std::fill_n(cell + from, sees - from, true);
-      cell += prefix + columns_;
-    }
-  }
-  cached = torch::zeros({n, 1, longest_, prefix + columns_}, torch::TensorOptions(dtype))
-               .masked_fill_(~visible, -std::numeric_limits<double>::infinity())
-               .to(device_);
-  return cached;
+torch::Tensor AttentionPlan::asked(const torch::Tensor& x) const {
+  return places_->asked.defined() ? x.index_select(0, places_->asked) : x;
 }
 
 torch::Tensor AttentionPlan::positions() const {
   std::vector<int64_t> positions;
-  positions.reserve(layout_.total());
-  for (int64_t s = 0; s < layout_.sequences(); ++s) {
-    const int64_t first = decoding_ ? seen_[s] : 0;
-    for (int64_t i = 0; i < layout_.length(s); ++i) positions.push_back(first + i);
+  positions.reserve(layout().total());
+  for (int64_t s = 0; s < layout().sequences(); ++s) {
+    const int64_t end = places_->columns(s);
+    for (int64_t i = end - layout().length(s); i < end; ++i) positions.push_back(i);
   }
   return torch::tensor(positions, torch::kInt64);
 }
@@ -139,72 +136,82 @@ torch::Tensor AttentionPlan::positions() const {
 torch::Tensor AttentionPlan::attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                                     const AttentionSite& site, KeyValueCache::Layer* cache,
                                     const AttendOptions& options) const {
-  const int64_t n = layout_.sequences(), prefix = site.prefix_tokens();
-  const auto queries = padded(q);
-  torch::Tensor keys, values;
-
-  if (decoding_) {
+  const Places& places = *places_;
+  TORCH_CHECK(q.size(0) == places.queries() && k.size(0) == layout().total(), "attention is given ", q.size(0),
+              " rows of queries and ", k.size(0), " of keys, wanted ", places.queries(), " and ", layout().total());
+  const auto type = computed_type(q);
+  const auto queries = q.to(type);
+  PackedShape shape{.queries = places.of_sequence,
+                    .keys = {},
+                    .sights = {},
+                    .scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2)))),
+                    .dropout = options.dropout};
+  const int64_t prefix = site.prefix_tokens();
+  if (places.decoding) {
     // The prefix stands in the cache's first columns.
-    TORCH_CHECK(prefix + columns_ <= cache->keys.size(2), "the cache has room for ", cache->keys.size(2),
-                " columns, wanted ", prefix + columns_);
-    using torch::indexing::Slice;
-    cache->keys.index_put_({sequence_, Slice(), prefix + column_}, k.to(cache->keys.scalar_type()));
-    cache->values.index_put_({sequence_, Slice(), prefix + column_}, v.to(cache->values.scalar_type()));
-    keys = cache->keys.slice(2, 0, prefix + columns_).to(queries.scalar_type());
-    values = cache->values.slice(2, 0, prefix + columns_).to(queries.scalar_type());
-  } else {
-    keys = padded(k);
-    values = padded(v);
-    if (prefix > 0) {
-      const KeyValue extra = site.prefix();
-      const auto spread = [&](const torch::Tensor& t, const torch::Tensor& like) {
-        TORCH_CHECK(t.size(0) == prefix && t.size(1) == like.size(1) && t.size(2) == like.size(3),
-                    "prefix of ", site.name, " is ", t.sizes(), ", wanted [", prefix, ", ", like.size(1), ", ",
-                    like.size(3), "]");
-        return t.to(like.scalar_type()).transpose(0, 1).unsqueeze(0).expand({n, -1, -1, -1});
-      };
-      keys = torch::cat({spread(extra.keys, keys), keys}, 2);
-      values = torch::cat({spread(extra.values, values), values}, 2);
+    TORCH_CHECK(prefix + places.columns() <= cache->keys.size(2), "the cache has room for ", cache->keys.size(2),
+                " columns, wanted ", prefix + places.columns());
+    append(cache->keys, k, places, prefix);
+    append(cache->values, v, places, prefix);
+    if (can_be_packed(queries) && cache->keys.scalar_type() == type) {
+      for (int64_t s = 0; s < places.sequences(); ++s) shape.keys.push_back({0, prefix + places.columns(s)});
+      shape.sights = places.sights(site, options.window);
+      return cached_attention(queries, cache->keys, cache->values, shape);
     }
-    if (cache) {
-      const auto keep = [&](const torch::Tensor& t) {
-        auto whole = t.new_zeros({n, t.size(1), t.size(2) + room_, t.size(3)});
-        whole.slice(2, 0, t.size(2)).copy_(t);
-        return whole;
-      };
-      cache->keys = keep(keys);
-      cache->values = keep(values);
-    }
+    const auto used = [&](const torch::Tensor& t) { return t.narrow(2, 0, prefix + places.columns()).to(type); };
+    return padded_attention(places, queries, used(cache->keys), used(cache->values), site, {}, options);
   }
 
-  // Grouped-query attention: each key/value head serves several query heads in a row.
-  const int64_t groups = queries.size(1) / keys.size(1);
-  if (groups > 1) {
-    keys = keys.repeat_interleave(groups, 1);
-    values = values.repeat_interleave(groups, 1);
+  KeyValue extra;
+  if (prefix > 0) {
+    extra = site.prefix();
+    check_prefix(extra.keys, site);
+    check_prefix(extra.values, site);
+    extra = {extra.keys.to(type), extra.values.to(type)};
   }
-  const auto attended = torch::scaled_dot_product_attention(queries, keys, values,
-                                                            mask(site, queries.scalar_type(), options.window),
-                                                            options.dropout, /*is_causal=*/false, options.scale);
-  return packed(attended);
+  const auto keys = k.to(type), values = v.to(type);
+  if (cache) *cache = {kept(keys, extra.keys, places), kept(values, extra.values, places)};
+  if (!can_be_packed(queries)) return padded_attention(places, queries, keys, values, site, extra, options);
+  for (int64_t s = 0; s < places.sequences(); ++s) shape.keys.push_back({layout().offsets[s], layout().length(s)});
+  shape.sights = places.sights(site, options.window);
+  return packed_attention(queries, keys, values, extra.keys, extra.values, shape);
 }
 
 torch::Tensor attend_all(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, int64_t heads,
                          const AttentionSite* site, double dropout) {
-  const auto split = [&](const torch::Tensor& t) {
-    return t.view({t.size(0), t.size(1), heads, t.size(2) / heads}).transpose(1, 2);
-  };
-  auto keys = split(k), values = split(v);
+  const int64_t n = q.size(0), rows = q.size(1), columns = k.size(1), width = q.size(2) / heads;
+  const auto type = computed_type(q);
+  KeyValue extra;
   if (site && site->prefix_tokens() > 0) {
-    const KeyValue extra = site->prefix();
-    const auto spread = [&](const torch::Tensor& t) {
-      return t.to(keys.scalar_type()).transpose(0, 1).unsqueeze(0).expand({q.size(0), -1, -1, -1});
-    };
-    keys = torch::cat({spread(extra.keys), keys}, 2);
-    values = torch::cat({spread(extra.values), values}, 2);
+    extra = site->prefix();
+    check_prefix(extra.keys, *site);
+    check_prefix(extra.values, *site);
+    extra = {extra.keys.to(type), extra.values.to(type)};
   }
-  const auto attended = torch::scaled_dot_product_attention(split(q), keys, values, {}, dropout);
-  return attended.transpose(1, 2).reshape({q.size(0), q.size(1), q.size(2)});
+  const auto split = [&](const torch::Tensor& t) { return t.to(type).reshape({-1, heads, width}); };
+  const auto queries = split(q);
+  if (can_be_packed(queries)) {
+    PackedShape shape{.queries = {},
+                      .keys = {},
+                      .sights = {},
+                      .scale = 1.0 / std::sqrt(static_cast<double>(width)),
+                      .dropout = dropout};
+    const int64_t prefix = extra.keys.defined() ? extra.keys.size(0) : 0;
+    for (int64_t s = 0; s < n; ++s) {
+      shape.queries.push_back({s * rows, rows});
+      shape.keys.push_back({s * columns, columns});
+    }
+    shape.sights.assign(n * rows, {0, 0, static_cast<int32_t>(prefix + columns)});
+    return packed_attention(queries, split(k), split(v), extra.keys, extra.values, shape).view({n, rows, -1});
+  }
+  const auto padded = [&](const torch::Tensor& t, const torch::Tensor& front) {
+    auto own = t.to(type).reshape({n, -1, heads, width}).transpose(1, 2);
+    if (!front.defined()) return own;
+    return torch::cat({front.transpose(0, 1).unsqueeze(0).expand({n, -1, -1, -1}), own}, 2);
+  };
+  const auto attended =
+      torch::scaled_dot_product_attention(padded(q, {}), padded(k, extra.keys), padded(v, extra.values), {}, dropout);
+  return attended.transpose(1, 2).reshape({n, rows, heads * width});
 }
 
 }  // namespace peftlab

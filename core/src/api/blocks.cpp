@@ -1,5 +1,6 @@
 // The blocks models are made of, but for attention.
 
+#include "api/pointwise.h"
 #include "api/table_gradients.h"
 
 #include <peftlab/error.h>
@@ -120,11 +121,7 @@ torch::Tensor LayerNorm::forward(const torch::Tensor& x) const {
 
 RmsNorm::RmsNorm(int64_t width, double eps) : eps(eps) { weight = register_parameter("weight", torch::ones({width})); }
 
-torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
-  // At least in float32, as in transformers.
-  const auto wide = x.scalar_type() == torch::kFloat64 ? x : x.to(torch::kFloat32);
-  return weight * (wide * torch::rsqrt(wide.pow(2).mean(-1, /*keepdim=*/true) + eps)).to(x.scalar_type());
-}
+torch::Tensor RmsNorm::forward(const torch::Tensor& x) const { return rms_norm(x, weight, eps); }
 
 Embedding::Embedding(int64_t rows, int64_t width) {
   weight = register_parameter("weight", empty_parameter({rows, width}));
@@ -169,6 +166,10 @@ EmbeddingSite::Extended EmbeddingSite::extend(const torch::Tensor& embedded, con
   return extended;
 }
 
+torch::Tensor EmbeddingSite::Extended::places(const torch::Tensor& asked) const {
+  return own_rows.defined() && asked.defined() ? own_rows.index_select(0, asked) : asked.defined() ? asked : own_rows;
+}
+
 torch::Tensor inverse_frequencies(int64_t width, double base) {
   const auto exponents = torch::arange(0, width, 2, torch::kInt64).to(torch::kFloat32) / static_cast<double>(width);
   return 1.0 / torch::pow(base, exponents);
@@ -181,10 +182,7 @@ RotaryAngles RotaryAngles::at(const torch::Tensor& positions, const torch::Tenso
 }
 
 torch::Tensor rotate(const torch::Tensor& x, const RotaryAngles& angles) {
-  const auto halves = x.chunk(2, -1);
-  const auto turned = torch::cat({-halves[1], halves[0]}, -1);
-  const auto cosines = angles.cosines.unsqueeze(1), sines = angles.sines.unsqueeze(1);
-  return (x * cosines + turned * sines).to(x.scalar_type());
+  return turned(x, angles.cosines, angles.sines);
 }
 
 }  // namespace peftlab

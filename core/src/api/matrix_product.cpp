@@ -1,7 +1,8 @@
 #include "api/matrix_product.h"
 
+#include "api/few_rows.h"
 #include "api/onednn.h"
-#include "quantize/kernels.h"
+#include "kernels/path.h"
 
 #include <ATen/autocast_mode.h>
 #include <torch/autograd.h>
@@ -9,7 +10,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <string>
 
 namespace peftlab {
 namespace {
@@ -40,9 +40,16 @@ at::Tensor whole_blocks(const at::Tensor& rows) {
   return padded;
 }
 
-/// x W^T + b, x [m, in], in whole blocks of rows.
+/// x W^T + b, x [m, in], in whole blocks of rows where there are many.
 at::Tensor in_blocks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (is_of_few_rows(x, weight)) return product_of_few_rows(x, weight, bias);
   return onednn_linear(whole_blocks(x), readable(weight), bias).narrow(0, 0, x.size(0));
+}
+
+/// dy^T x in the order in which the weight's numbers lie, which autograd would else bring it into by a copy.
+at::Tensor weight_gradient(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight) {
+  const bool lies_transposed = !weight.is_contiguous() && weight.t().is_contiguous();
+  return lies_transposed ? matrix_product(x.t(), dy).t() : matrix_product(dy.t(), x);
 }
 
 class LinearMap : public torch::autograd::Function<LinearMap> {
@@ -62,7 +69,7 @@ class LinearMap : public torch::autograd::Function<LinearMap> {
     const torch::Tensor dy = gradients[0].reshape({-1, weight.size(0)});
     torch::Tensor dx, dweight, dbias;
     if (context->needs_input_grad(0)) dx = matrix_product(dy, weight).view(x.sizes());
-    if (context->needs_input_grad(1)) dweight = matrix_product(dy.t(), x.reshape({-1, weight.size(1)}));
+    if (context->needs_input_grad(1)) dweight = weight_gradient(dy, x.reshape({-1, weight.size(1)}), weight);
     if (context->saved_data["has_bias"].toBool() && context->needs_input_grad(2)) dbias = dy.sum(0);
     return {dx, dweight, dbias};
   }
@@ -74,8 +81,7 @@ bool onednn_is_quicker() {
 #if defined(__x86_64__)
   static const bool is_quicker = [] {
     __builtin_cpu_init();
-    const std::string path = kernels().name;
-    return at::hasMKLDNN() && !__builtin_cpu_is("intel") && (path == "avx512" || path == "bf16");
+    return at::hasMKLDNN() && !__builtin_cpu_is("intel") && best_path() >= Path::avx512;
   }();
   return is_quicker;
 #else

@@ -1,50 +1,34 @@
-#include <peftlab/error.h>
+#include "kernels/path.h"
+
 #include <quantize/kernels.h>
 
-#include <cstdlib>
 #include <string>
 
 namespace peftlab {
 namespace {
 
-enum Path { kPlain, kAvx2, kAvx512, kBf16, kPaths };
-constexpr const char* kNames[kPaths] = {"plain", "avx2", "avx512", "bf16"};
-
-/// The path, or null where this processor lacks its instructions.
-const Kernels* available(Path path) {
-#if defined(__x86_64__)
+const Kernels* table_of(Path path) {
   static const Kernels kBf16Kernels = [] {
     Kernels table = kAvx512Kernels;
-    table.name = kNames[kBf16];
+    table.name = name_of(Path::bf16);
     table.dot4_bfloat16 = kDot4Bf16;
     return table;
   }();
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (path == kBf16) return avx512 && __builtin_cpu_supports("avx512bf16") ? &kBf16Kernels : nullptr;
-  if (path == kAvx512) return avx512 ? &kAvx512Kernels : nullptr;
-  if (path == kAvx2) return avx2 ? &kAvx2Kernels : nullptr;
-#endif
-  return path == kPlain ? &kPlainKernels : nullptr;
-}
-
-const Kernels* fastest() {
-  int best = kPaths - 1;
-  if (const char* cap = std::getenv("PEFTLAB_CPU")) {
-    while (best >= 0 && std::string(kNames[best]) != cap) --best;
-    if (best < 0) {
-      throw ConfigError("the environment variable PEFTLAB_CPU is `" + std::string(cap) +
-                        "`, wanted plain, avx2, avx512 or bf16");
-    }
+  switch (path) {
+    case Path::plain:
+      return &kPlainKernels;
+    case Path::avx2:
+      return &kAvx2Kernels;
+    case Path::avx512:
+      return &kAvx512Kernels;
+    case Path::bf16:
+      return &kBf16Kernels;
   }
-  while (available(static_cast<Path>(best)) == nullptr) --best;  // the plain one always is
-  return available(static_cast<Path>(best));
+  return nullptr;
 }
 
 const Kernels*& chosen() {
-  static const Kernels* kernels = fastest();
+  static const Kernels* kernels = table_of(best_path());
   return kernels;
 }
 
@@ -65,8 +49,8 @@ void rearrange(const T* x, int64_t n, T* out) {
 const Kernels& kernels() { return *chosen(); }
 
 const Kernels* kernels_named(const char* name) {
-  for (int path = 0; path < kPaths; ++path) {
-    if (std::string(kNames[path]) == name) return available(static_cast<Path>(path));
+  for (const Path path : possible_paths()) {
+    if (std::string(name_of(path)) == name) return table_of(path);
   }
   return nullptr;
 }

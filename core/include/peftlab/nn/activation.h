@@ -20,10 +20,16 @@ using Activation = std::function<torch::Tensor(const torch::Tensor&)>;
 /// them. Throws: ConfigError naming the nearest one.
 PEFTLAB_API Activation activation(const std::string& name);
 
+/// f(gate) * up, of tensors of one shape: what stands in a gated feed-forward network.
+using GatedActivation = std::function<torch::Tensor(const torch::Tensor& gate, const torch::Tensor& up)>;
+PEFTLAB_API GatedActivation gated_activation(const std::string& name);
+
 /// The names there are, sorted.
 PEFTLAB_API std::vector<std::string> activation_names();
 
 /// Reads the option `key`, a name. One that is not known is kept as a problem in `params`.
 PEFTLAB_API Activation read_activation(Params& params, const std::string& key, const std::string& default_name);
+PEFTLAB_API GatedActivation read_gated_activation(Params& params, const std::string& key,
+                                                  const std::string& default_name);
 
 }  // namespace peftlab

@@ -11,10 +11,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 namespace peftlab {
@@ -83,22 +82,30 @@ struct PEFTLAB_API KeyValueCache {
   std::vector<int64_t> context;  ///< per sequence: the visible context of its prompt
 };
 
-/// Where the rows of one forward pass lie, made once and used by every layer.
+/// Where the rows of one forward pass lie, made once and used by every layer. Cheap to copy.
 ///
-/// Sequences of one length are computed together without padding; of several lengths, padded inside attend() only.
+/// On a CPU, in float32 and bfloat16, sequences are computed where they lie; elsewhere they are padded to one length inside
+/// attend() only.
 class PEFTLAB_API AttentionPlan {
  public:
   /// Without a cache, or while it is empty: whole sequences. Else: the next rows of each cached sequence.
   /// Throws: Error if there are not as many sequences as in the cache.
   AttentionPlan(Layout layout, torch::Device device, const KeyValueCache* cache = nullptr);
 
-  const Layout& layout() const { return layout_; }
+  /// The plan of a last layer of which only these rows are read, int64 [n] ascending: all rows are seen, but only these
+  /// see, so that what follows attention is computed for them alone. Undefined: this plan.
+  AttentionPlan of_rows(const torch::Tensor& rows) const;
+
+  const Layout& layout() const;
+
+  /// x [total, ...] at the rows that are read: x itself, or [n, ...] in a plan that of_rows() gave.
+  torch::Tensor asked(const torch::Tensor& x) const;
 
   /// Scaled dot-product attention, softmax(scale q k^T) v, with the mask: a row sees the prefix, its sequence's context,
   /// and what comes before it, as far as a window reaches (which counts the prefix where that takes positions).
   ///
-  /// q [total, heads, head_width], k and v [total, kv_heads, head_width], rotated already; gives [total, heads *
-  /// head_width]. `cache`: this layer's, filled or grown.
+  /// q [asked rows, heads, head_width], k and v [total, kv_heads, head_width], rotated already; gives [asked rows, heads *
+  /// head_width]. `cache`: this layer's, filled or grown. While it grows nothing has gradients.
   torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                        const AttentionSite& site, KeyValueCache::Layer* cache = nullptr,
                        const AttendOptions& options = {}) const;
@@ -106,24 +113,12 @@ class PEFTLAB_API AttentionPlan {
   /// The place of each row in its sequence (virtual tokens counted, keys before the sequence not): int64 [total], CPU.
   torch::Tensor positions() const;
 
- private:
-  torch::Tensor padded(const torch::Tensor& rows) const;
-  torch::Tensor packed(const torch::Tensor& padded) const;
-  const torch::Tensor& mask(const AttentionSite& site, torch::ScalarType dtype, int64_t window) const;
+  struct Places;  ///< within the host
 
-  Layout layout_;
-  torch::Device device_;
-  int64_t longest_ = 0;
-  int64_t room_ = 0;
-  bool even_ = false;           ///< all sequences have one length
-  bool decoding_ = false;
-  std::vector<int64_t> seen_;
-  int64_t columns_ = 0;         ///< columns of the cache in use after this pass, the prefix not counted
-  torch::Tensor sequence_;      ///< int64 [total]: the sequence of each row; decoding only
-  torch::Tensor column_;        ///< int64 [total]: its column in the cache, the prefix not counted; decoding only
-  torch::Tensor scatter_;       ///< int64 [total]: row of each packed row in the padded [sequences * longest]
-  /// By prefix, how far its positions reach, window and type: layers that see alike share one.
-  mutable std::map<std::tuple<int64_t, int64_t, int64_t, torch::ScalarType>, torch::Tensor> masks_;
+ private:
+  explicit AttentionPlan(std::shared_ptr<const Places> places);
+
+  std::shared_ptr<const Places> places_;
 };
 
 /// Full attention between rows of one length: q [n, rows, heads * width], k, v [n, columns, heads * width] ->

@@ -1,0 +1,124 @@
+#pragma once
+
+/// \file
+/// The loops behind few_rows.h, compiled for one kind of processor by each file that includes this.
+
+#include "kernels/few_rows.h"
+#include "kernels/products.h"
+
+namespace peftlab {
+namespace {
+
+// Outputs of a tile lie far apart, so that each is a stream of its own in memory: the processor reads ahead in several
+// streams what it does not in one (a third of the time with pages of 4 KB).
+#if defined(__AVX512F__)
+constexpr int kTileRows = 4, kTileOutputs = 4, kStreams = 8;
+#else
+constexpr int kTileRows = 4, kTileOutputs = 2, kStreams = 4;
+#endif
+constexpr int64_t kStreamed = 2;  // rows of x, up to which reading W is all that counts
+
+/// Outputs o, o + apart, ... of rows of x, products along `in`.
+template <int kRows, int kOutputs>
+inline void tile_along(const FewRowsCall& call, int64_t row, int64_t o, int64_t apart) {
+  const float* const weight = call.weight + o * call.weight_row;
+  const float* const x = call.x + row * call.in;
+  Floats sum[kRows][kOutputs] = {};
+  const auto add = [&](int64_t i, auto read) {
+    Floats w[kOutputs];
+#pragma GCC unroll 8
+    for (int k = 0; k < kOutputs; ++k) w[k] = read(weight + k * apart * call.weight_row + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const Floats a = read(x + r * call.in + i);
+#pragma GCC unroll 8
+      for (int k = 0; k < kOutputs; ++k) sum[r][k] += a * w[k];
+    }
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= call.in; i += kLanes) add(i, [](const float* at) { return load(at); });
+  if (i < call.in) add(i, [n = call.in - i](const float* at) { return load_some(at, n); });
+  for (int r = 0; r < kRows; ++r) {
+    for (int k = 0; k < kOutputs; ++k) call.y[(row + r) * call.y_row + o + k * apart] = sum_of(sum[r][k]);
+  }
+}
+
+template <int kOutputs>
+inline void rows_along(const FewRowsCall& call, int64_t o, int64_t apart) {
+  int64_t row = 0;
+  if constexpr (kOutputs <= kTileOutputs) {
+    for (; row + kTileRows <= call.rows; row += kTileRows) tile_along<kTileRows, kOutputs>(call, row, o, apart);
+    for (; row + 2 <= call.rows; row += 2) tile_along<2, kOutputs>(call, row, o, apart);
+  }
+  for (; row < call.rows; ++row) tile_along<1, kOutputs>(call, row, o, apart);
+}
+
+template <int kOutputs>
+inline void outputs_along(const FewRowsCall& call, int64_t begin, int64_t end) {
+  const int64_t apart = (end - begin) / kOutputs;
+  for (int64_t o = begin; o < begin + apart; ++o) rows_along<kOutputs>(call, o, apart);
+  for (int64_t o = begin + kOutputs * apart; o < end; ++o) rows_along<1>(call, o, 0);
+}
+
+void along(const FewRowsCall& call, int64_t begin, int64_t end) {
+  call.rows <= kStreamed ? outputs_along<kStreams>(call, begin, end) : outputs_along<kTileOutputs>(call, begin, end);
+}
+
+/// y += x W^T of one row, for inputs [begin, end) and some columns: four rows of W at a time, so that y is read and written
+/// a quarter as often as W is read.
+inline void stream_across(const float* weight, int64_t weight_row, const float* x, int64_t begin, int64_t end,
+                          int64_t columns, float* y) {
+  int64_t i = begin;
+  for (; i + 4 <= end; i += 4) {
+    const float* const w = weight + i * weight_row;
+    const Floats a = splat(x[i]), b = splat(x[i + 1]), c = splat(x[i + 2]), d = splat(x[i + 3]);
+    int64_t o = 0;
+    const auto add = [&](auto read, auto write) {
+      const Floats low = a * read(w + o) + b * read(w + weight_row + o);
+      const Floats high = c * read(w + 2 * weight_row + o) + d * read(w + 3 * weight_row + o);
+      write(read(y + o) + (low + high), y + o);
+    };
+    for (; o + kLanes <= columns; o += kLanes) {
+      add([](const float* at) { return load(at); }, [](Floats sum, float* to) { store(sum, to); });
+    }
+    if (o < columns) {
+      const int64_t n = columns - o;
+      add([n](const float* at) { return load_some(at, n); }, [n](Floats sum, float* to) { store_some(sum, to, n); });
+    }
+  }
+  for (; i < end; ++i) {
+    for (int64_t o = 0; o < columns; ++o) y[o] += x[i] * weight[i * weight_row + o];
+  }
+}
+
+void across(const FewRowsCall& call, int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = 4096;  // of y, which stay in the nearest cache
+  for (int64_t o = 0; o < call.out; o += kColumns) {
+    for (int64_t row = 0; row < call.rows; ++row) {
+      stream_across(call.weight + o, call.weight_row, call.x + row * call.in, begin, end,
+                    std::min(kColumns, call.out - o), call.y + row * call.y_row + o);
+    }
+  }
+}
+
+void across_columns(const FewRowsCall& call, int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = 256, kDepth = 64;  // W's part for all rows of x in turn stays in a cache
+  for (int64_t o = begin; o < end; o += kColumns) {
+    const int64_t columns = std::min(kColumns, end - o), whole = columns / kLanes * kLanes;
+    for (int64_t row = 0; row < call.rows; ++row) std::fill_n(call.y + row * call.y_row + o, columns, 0.0f);
+    for (int64_t i = 0; i < call.in; i += kDepth) {
+      const int64_t depth = std::min(kDepth, call.in - i);
+      multiply<true>({call.x + i, call.in, 1}, call.rows, depth, call.weight + i * call.weight_row + o, call.weight_row,
+                     whole, call.y + o, call.y_row);
+    }
+    for (int64_t row = 0; row < call.rows && whole < columns; ++row) {
+      stream_across(call.weight + o + whole, call.weight_row, call.x + row * call.in, 0, call.in, columns - whole,
+                    call.y + row * call.y_row + o + whole);
+    }
+  }
+}
+
+constexpr FewRowsKernels few_rows_table() { return {along, across, across_columns}; }
+
+}  // namespace
+}  // namespace peftlab
