@@ -61,8 +61,12 @@ void product_of_few_rows(benchmark::State& state,
                          torch::Tensor (*multiply)(const torch::Tensor&, const torch::Tensor&)) {
   const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> weights;
-  for (int i = 0; i < 16; ++i) weights.push_back(torch::randn({4 * kWidth, kWidth}));
-  const torch::Tensor x = torch::randn({state.range(0), kWidth});
+  const auto type = type_of(state.range(1));
+  for (int i = 0; i < 16; ++i) {
+    const torch::Tensor weight = torch::randn({4 * kWidth, kWidth}).to(type);
+    weights.push_back(state.range(2) ? weight.t().contiguous().t() : weight);
+  }
+  const torch::Tensor x = torch::randn({state.range(0), kWidth}).to(type);
   for (int meeting = 0; meeting < 8; ++meeting) {
     for (const torch::Tensor& weight : weights) multiply(x, weight);
   }
@@ -77,8 +81,10 @@ void ProductOfFewRowsByLibTorch(benchmark::State& state) {
   product_of_few_rows(state,
                       [](const torch::Tensor& x, const torch::Tensor& weight) { return torch::linear(x, weight); });
 }
-BENCHMARK(ProductOfFewRows)->ArgName("rows")->Arg(1)->Arg(4)->Arg(16)->Arg(64);
-BENCHMARK(ProductOfFewRowsByLibTorch)->ArgName("rows")->Arg(1)->Arg(4)->Arg(16)->Arg(64);
+BENCHMARK(ProductOfFewRows)->ArgNames({"rows", "bits", "transposed"})->ArgsProduct({{1, 4, 16, 48}, {32}, {0, 1}});
+BENCHMARK(ProductOfFewRowsByLibTorch)
+    ->ArgNames({"rows", "bits", "transposed"})
+    ->ArgsProduct({{1, 4, 16, 48}, {32}, {0, 1}});
 
 /// Forward and backward of s B A x, x [512, width].
 template <typename Update>

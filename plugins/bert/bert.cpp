@@ -40,11 +40,11 @@ class Bert final : public Model {
                  bool with_target) const override;
 
   torch::Tensor hidden(const Batch& batch, KeyValueCache* cache) override {
-    if (cache) {
-      throw UnsupportedError("model type " + facts_.model_type +
-                             " does not generate: its tokens see those after them, so no answer grows token by token");
-    }
-    return stack_->forward(batch.tokens, batch.layout, /*first_of_all=*/classifies());
+    return hidden_at(batch, /*rows=*/{}, cache);
+  }
+  torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) override {
+    refuse_cache(cache);
+    return stack_->forward(batch.tokens, batch.layout, rows, /*first_of_all=*/classifies());
   }
 
   torch::Tensor head(const torch::Tensor& rows) override {
@@ -69,7 +69,8 @@ class Bert final : public Model {
   std::vector<std::string> default_lora_targets() const override { return {"query", "value"}; }
 
   static std::filesystem::path write_sample(const std::filesystem::path& folder) {
-    return sample_file(folder / "config.json", R"({"model_type": "bert", "architectures": ["BertForSequenceClassification"], "vocab_size": 64,
+    return sample_file(folder / "config.json",
+                       R"({"model_type": "bert", "architectures": ["BertForSequenceClassification"], "vocab_size": 64,
  "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
  "type_vocab_size": 1, "attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0,
  "id2label": {"0": "bad", "1": "fair", "2": "good"}})");
@@ -77,6 +78,7 @@ class Bert final : public Model {
 
  private:
   bool classifies() const { return config_.common.task == Task::classification; }
+  void refuse_cache(const KeyValueCache* cache) const;
   [[noreturn]] void refuse_without_head() const;
   void draw_first_values();
   void state_facts();
@@ -86,6 +88,12 @@ class Bert final : public Model {
   std::shared_ptr<Stack> stack_;
   std::unique_ptr<Head> head_;  // nullptr for the stack alone
 };
+
+void Bert::refuse_cache(const KeyValueCache* cache) const {
+  if (!cache) return;
+  throw UnsupportedError("model type " + facts_.model_type +
+                         " does not generate: its tokens see those after them, so no answer grows token by token");
+}
 
 void Bert::refuse_without_head() const {
   throw UnsupportedError("config.json is that of a bare " + facts_.model_type +

@@ -56,9 +56,10 @@ torch::Tensor Layer::forward(const torch::Tensor& x, const AttentionPlan& plan) 
   const auto heads = [&](const torch::Tensor& t) { return t.view({-1, site->heads, site->head_width}); };
   AttendOptions options;
   options.dropout = is_training() ? attention_dropout : 0.0;
-  const auto attended =
-      plan.attend(heads(query->forward(x)), heads(key->forward(x)), heads(value->forward(x)), *site, nullptr, options);
-  const auto h = attention_output->forward(attended, x);
+  const torch::Tensor asking = plan.asked(x);
+  const auto attended = plan.attend(heads(query->forward(asking)), heads(key->forward(x)), heads(value->forward(x)),
+                                    *site, nullptr, options);
+  const auto h = attention_output->forward(attended, asking);
   return output->forward(activation(intermediate->forward(h)), h);
 }
 
@@ -80,23 +81,31 @@ Stack::Stack(const Config& config)
   }
 }
 
-torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, bool first_of_all) const {
+torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, const torch::Tensor& asked,
+                             bool first_of_all) const {
   const auto extended = embedding_site->extend(words->forward(tokens), whole(layout));
-  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, tokens.device());
+  const AttentionPlan plan(extended.layout, tokens.device());
+  const AttentionPlan last = plan.of_rows(read(extended, layout, asked, first_of_all));
   // transformers adds in this order, and sums of floats depend on it.
-  auto x = extended.rows + types->weight[0] + positions->forward(places(tokens, *plan).to(tokens.device()));
+  auto x = extended.rows + types->weight[0] + positions->forward(places(tokens, plan).to(tokens.device()));
   x = torch::dropout(norm->forward(x), dropout, is_training());
-  for (const auto& layer : layers) {
-    x = checkpointed(x, [layer, plan](const torch::Tensor& given) { return layer->forward(given, *plan); });
+  for (size_t i = 0; i < layers.size(); ++i) {
+    x = checkpointed(x, [layer = layers[i], plan = i + 1 < layers.size() ? plan : last](const torch::Tensor& given) {
+      return layer->forward(given, plan);
+    });
   }
-  if (!extended.own_rows.defined()) return x;
-  auto kept = extended.own_rows;
-  if (first_of_all) {
-    const std::vector<int64_t> begins(layout.offsets.begin(), layout.offsets.end() - 1);
-    const auto firsts = torch::tensor(begins, torch::kInt64).to(kept.device());
-    kept = kept.index_add(0, firsts, torch::full_like(firsts, -embedding_site->virtual_tokens()));
-  }
-  return x.index_select(0, kept);
+  return x;
+}
+
+// With virtual tokens in front, the first row that is read of a sequence is the first of those where `first_of_all`.
+torch::Tensor Stack::read(const EmbeddingSite::Extended& extended, const Layout& layout, const torch::Tensor& asked,
+                          bool first_of_all) const {
+  if (!first_of_all || !extended.own_rows.defined()) return extended.places(asked);
+  const std::vector<int64_t> begins(layout.offsets.begin(), layout.offsets.end() - 1);
+  const auto firsts = torch::tensor(begins, torch::kInt64).to(extended.own_rows.device());
+  auto moved = extended;
+  moved.own_rows = extended.own_rows.index_add(0, firsts, torch::full_like(firsts, -embedding_site->virtual_tokens()));
+  return moved.places(asked);
 }
 
 // Rows of the table of positions, int64 [total] on the CPU, virtual tokens counted.

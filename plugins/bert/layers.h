@@ -53,11 +53,13 @@ struct Layer : torch::nn::Module {
 struct Stack : torch::nn::Module {
   explicit Stack(const Config& config);
 
-  /// tokens int64 [total] -> [total, hidden]. Every row sees its whole sequence, whatever the layout's contexts are.
+  /// tokens int64 [total] -> [total, hidden], or of the rows `asked` alone, int64 [n] ascending, [n, hidden]. Every row
+  /// sees its whole sequence, whatever the layout's contexts are.
   /// Rows that methods put in front are gone from the result; `first_of_all`: the row of each sequence's first token is
   /// then that of its first virtual token, which is what transformers' classifiers read.
   /// Throws: ConfigError for a sequence that is longer than the table of positions.
-  torch::Tensor forward(const torch::Tensor& tokens, const Layout& layout, bool first_of_all) const;
+  torch::Tensor forward(const torch::Tensor& tokens, const Layout& layout, const torch::Tensor& asked,
+                        bool first_of_all) const;
 
   std::shared_ptr<Embedding> words, positions, types;
   std::shared_ptr<EmbeddingSite> embedding_site;
@@ -67,6 +69,8 @@ struct Stack : torch::nn::Module {
 
  private:
   torch::Tensor places(const torch::Tensor& tokens, const AttentionPlan& plan) const;
+  torch::Tensor read(const EmbeddingSite::Extended& extended, const Layout& layout, const torch::Tensor& asked,
+                     bool first_of_all) const;
 
   int64_t first_position_;
   bool skips_padding_;  // RoBERTa: a pad written in a text takes no position

@@ -56,7 +56,10 @@ class Gpt2 final : public Model {
   }
 
   torch::Tensor hidden(const Batch& batch, KeyValueCache* cache) override {
-    return transformer_->forward(batch.tokens, batch.layout, cache);
+    return hidden_at(batch, /*rows=*/{}, cache);
+  }
+  torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) override {
+    return transformer_->forward(batch.tokens, batch.layout, rows, cache);
   }
   torch::Tensor head(const torch::Tensor& rows) override {
     return head_ ? head_->forward(rows) : product(rows, transformer_->wte->weight);
@@ -94,7 +97,8 @@ class Gpt2 final : public Model {
   std::vector<std::string> default_lora_targets() const override { return {"c_attn"}; }
 
   static std::filesystem::path write_sample(const std::filesystem::path& folder) {
-    return sample_file(folder / "config.json", R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 64,
+    return sample_file(folder / "config.json",
+                       R"({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 64,
  "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0,
  "bos_token_id": 0, "eos_token_id": 0})");
   }

@@ -35,8 +35,9 @@ torch::Tensor Attention::forward(const torch::Tensor& x, const torch::Tensor& re
   AttendOptions options;
   options.dropout = is_training() ? attention_dropout : 0.0;
   options.scale = scale;
-  const auto attended = plan.attend(parts[0], parts[1], parts[2], *site, cache, options);
-  return sublayer->forward(torch::dropout(c_proj->forward(attended), residual_dropout, is_training()), {x, residual});
+  const auto attended = plan.attend(plan.asked(parts[0]), parts[1], parts[2], *site, cache, options);
+  return sublayer->forward(torch::dropout(c_proj->forward(attended), residual_dropout, is_training()),
+                           {plan.asked(x), residual});
 }
 
 Mlp::Mlp(const Config& config, const std::string& path)
@@ -60,7 +61,8 @@ Block::Block(const Config& config, int64_t layer, const std::string& path) {
 }
 
 torch::Tensor Block::forward(const torch::Tensor& x, const AttentionPlan& plan, KeyValueCache::Layer* cache) const {
-  const auto h = x + attn->forward(ln_1->forward(x), x, plan, cache);
+  const auto residual = plan.asked(x);
+  const auto h = residual + attn->forward(ln_1->forward(x), residual, plan, cache);
   return h + mlp->forward(ln_2->forward(h), h);
 }
 
@@ -76,16 +78,18 @@ Stack::Stack(const Config& config) : dropout(config.embedding_dropout) {
   ln_f = register_module("ln_f", std::make_shared<LayerNorm>(config.hidden, config.eps));
 }
 
-torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, KeyValueCache* cache) const {
+torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, const torch::Tensor& asked,
+                             KeyValueCache* cache) const {
   const bool decoding = cache && !cache->empty();
   const auto embedded = wte->forward(tokens);
   const auto extended =
       decoding ? EmbeddingSite::Extended{embedded, layout, {}} : embedding_site->extend(embedded, layout);
-  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, embedded.device(), cache);
+  const AttentionPlan plan(extended.layout, embedded.device(), cache);
+  const AttentionPlan last = plan.of_rows(extended.places(asked));
 
   // Like transformers' cache, the first layer tells how many positions lie before the sequence.
   const int64_t first = blocks.front()->attn->site->first_position();
-  const auto positions = plan->positions() + first;
+  const auto positions = plan.positions() + first;
   const int64_t longest = positions.numel() > 0 ? positions.max().item<int64_t>() + 1 : 0;
   if (longest > wpe->weight.size(0)) {
     const int64_t taken = first + embedding_site->virtual_tokens();
@@ -98,12 +102,13 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   auto x = torch::dropout(extended.rows + wpe->forward(positions.to(embedded.device())), dropout, is_training());
   if (cache) cache->layers.resize(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
-    const auto run = [block = blocks[i], plan, layer = cache ? &cache->layers[i] : nullptr](
-                         const torch::Tensor& given) { return block->forward(given, *plan, layer); };
+    const auto run = [block = blocks[i], plan = i + 1 < blocks.size() ? plan : last,
+                      layer = cache ? &cache->layers[i] : nullptr](const torch::Tensor& given) {
+      return block->forward(given, plan, layer);
+    };
     x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
   }
   if (cache) cache->advance(extended.layout);
-  if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);
   return ln_f->forward(x);
 }
 

@@ -67,7 +67,8 @@ struct Stack : torch::nn::Module {
   /// tokens int64 [total] -> [total, hidden], normalized. See Model::hidden() for the cache; rows that methods put in
   /// front are gone from the result.
   /// Throws: ConfigError for a sequence that is longer than the table of positions.
-  torch::Tensor forward(const torch::Tensor& tokens, const Layout& layout, KeyValueCache* cache) const;
+  torch::Tensor forward(const torch::Tensor& tokens, const Layout& layout, const torch::Tensor& asked,
+                        KeyValueCache* cache) const;
 
   std::shared_ptr<Embedding> wte, wpe;
   std::shared_ptr<EmbeddingSite> embedding_site;

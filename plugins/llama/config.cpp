@@ -113,7 +113,7 @@ Config read_config(Params& p) {
   read_biases(p, config);
   config.eps = p.get("rms_norm_eps", 1e-6, "added to the mean square in normalization, > 0");
   p.check(0.0 < config.eps && config.eps < 1.0, "rms_norm_eps", "must lie in (0, 1)");
-  config.activation = read_activation(p, "hidden_act", "silu");
+  config.activation = read_gated_activation(p, "hidden_act", "silu");
   config.attention_dropout =
       p.get("attention_dropout", 0.0, "probability that a weight of attention is dropped while training");
   p.check(0.0 <= config.attention_dropout && config.attention_dropout < 1.0, "attention_dropout", "must lie in [0, 1)");

@@ -27,7 +27,7 @@ struct Config {
   int64_t inner = 0;          ///< width inside the feed-forward network
   int64_t max_positions = 0;  ///< the length that the model was made for, before any stretch
   double eps = 0.0;
-  Activation activation;
+  GatedActivation activation;
   double attention_dropout = 0.0;  ///< while training
   RotaryConfig rotary;
   std::vector<int64_t> windows;  ///< per layer: positions that a row sees, 0: all

@@ -28,15 +28,16 @@ Attention::Attention(const Config& config, int64_t layer, const std::string& pat
 
 torch::Tensor Attention::forward(const torch::Tensor& x, const torch::Tensor& residual, const RotaryAngles& angles,
                                  const AttentionPlan& plan, KeyValueCache::Layer* cache) const {
-  const auto heads = [&](const std::shared_ptr<Linear>& map) {
-    return map->forward(x).unflatten(-1, {-1, site->head_width});
-  };
+  const auto heads = [&](const torch::Tensor& t) { return t.unflatten(-1, {-1, site->head_width}); };
+  const torch::Tensor asking = plan.asked(x);
+  const RotaryAngles asking_angles{plan.asked(angles.cosines), plan.asked(angles.sines)};
   AttendOptions options;
   options.dropout = is_training() ? dropout : 0.0;
   options.window = window;
   const auto attended =
-      plan.attend(rotate(heads(q_proj), angles), rotate(heads(k_proj), angles), heads(v_proj), *site, cache, options);
-  return sublayer->forward(o_proj->forward(attended), {x, residual});
+      plan.attend(rotate(heads(q_proj->forward(asking)), asking_angles), rotate(heads(k_proj->forward(x)), angles),
+                  heads(v_proj->forward(x)), *site, cache, options);
+  return sublayer->forward(o_proj->forward(attended), {asking, residual});
 }
 
 Mlp::Mlp(const Config& config, const std::string& path) : activation(config.activation) {
@@ -48,7 +49,7 @@ Mlp::Mlp(const Config& config, const std::string& path) : activation(config.acti
 }
 
 torch::Tensor Mlp::forward(const torch::Tensor& x, const torch::Tensor& residual) const {
-  const auto h = down_proj->forward(activation(gate_proj->forward(x)) * up_proj->forward(x));
+  const auto h = down_proj->forward(activation(gate_proj->forward(x), up_proj->forward(x)));
   return sublayer->forward(h, {x, residual});
 }
 
@@ -62,7 +63,8 @@ Layer::Layer(const Config& config, int64_t number, const std::string& path) {
 
 torch::Tensor Layer::forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
                              KeyValueCache::Layer* cache) const {
-  const auto h = x + self_attn->forward(input_layernorm->forward(x), x, angles, plan, cache);
+  const auto residual = plan.asked(x);
+  const auto h = residual + self_attn->forward(input_layernorm->forward(x), residual, angles, plan, cache);
   return h + mlp->forward(post_attention_layernorm->forward(h), h);
 }
 
@@ -77,15 +79,17 @@ Stack::Stack(const Config& config) : rotary(config.rotary) {
   norm = register_module("norm", std::make_shared<RmsNorm>(config.hidden, config.eps));
 }
 
-torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, KeyValueCache* cache) const {
+torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, const torch::Tensor& asked,
+                             KeyValueCache* cache) const {
   const bool decoding = cache && !cache->empty();
   const auto embedded = embed_tokens->forward(tokens);
   const auto extended =
       decoding ? EmbeddingSite::Extended{embedded, layout, {}} : embedding_site->extend(embedded, layout);
-  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, embedded.device(), cache);
+  const AttentionPlan plan(extended.layout, embedded.device(), cache);
+  const AttentionPlan last = plan.of_rows(extended.places(asked));
 
   // Like transformers' cache, the first layer tells how many positions lie before the sequence.
-  const auto positions = plan->positions() + layers.front()->self_attn->site->first_position();
+  const auto positions = plan.positions() + layers.front()->self_attn->site->first_position();
   const auto exact = rotary.angles(positions, extended.layout);
   const auto cast = [&](const torch::Tensor& t) { return t.to(embedded.device(), embedded.scalar_type()); };
   const RotaryAngles angles{cast(exact.cosines), cast(exact.sines)};
@@ -93,12 +97,13 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   auto x = extended.rows;
   if (cache) cache->layers.resize(layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
-    const auto run = [layer = layers[i], angles, plan, kept = cache ? &cache->layers[i] : nullptr](
-                         const torch::Tensor& given) { return layer->forward(given, angles, *plan, kept); };
+    const auto run = [layer = layers[i], angles, plan = i + 1 < layers.size() ? plan : last,
+                      kept = cache ? &cache->layers[i] : nullptr](const torch::Tensor& given) {
+      return layer->forward(given, angles, plan, kept);
+    };
     x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
   }
   if (cache) cache->advance(extended.layout);
-  if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);
   return norm->forward(x);
 }
 

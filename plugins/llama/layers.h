@@ -47,7 +47,7 @@ struct Mlp : torch::nn::Module {
 
   std::shared_ptr<Linear> gate_proj, up_proj, down_proj;
   std::shared_ptr<Sublayer> sublayer;
-  Activation activation;
+  GatedActivation activation;
 };
 
 /// x += attention(norm(x)); x += mlp(norm(x)).
@@ -68,7 +68,8 @@ struct Stack : torch::nn::Module {
 
   /// tokens int64 [total] -> [total, hidden], normalized. See Model::hidden() for the cache; rows that methods put in
   /// front are gone from the result.
-  torch::Tensor forward(const torch::Tensor& tokens, const Layout& layout, KeyValueCache* cache) const;
+  torch::Tensor forward(const torch::Tensor& tokens, const Layout& layout, const torch::Tensor& asked,
+                        KeyValueCache* cache) const;
 
   std::shared_ptr<Embedding> embed_tokens;
   std::shared_ptr<EmbeddingSite> embedding_site;

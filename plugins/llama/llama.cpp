@@ -62,7 +62,10 @@ class Llama final : public Model {
   }
 
   torch::Tensor hidden(const Batch& batch, KeyValueCache* cache) override {
-    return model_->forward(batch.tokens, batch.layout, cache);
+    return hidden_at(batch, /*rows=*/{}, cache);
+  }
+  torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) override {
+    return model_->forward(batch.tokens, batch.layout, rows, cache);
   }
   torch::Tensor head(const torch::Tensor& rows) override {
     return head_ ? head_->forward(rows) : product(rows, model_->embed_tokens->weight);
@@ -94,7 +97,8 @@ class Llama final : public Model {
   std::vector<std::string> default_lora_targets() const override { return {"q_proj", "v_proj"}; }
 
   static std::filesystem::path write_sample(const std::filesystem::path& folder) {
-    return sample_file(folder / "config.json", R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 64,
+    return sample_file(folder / "config.json",
+                       R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 64,
  "max_position_embeddings": 64, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
  "num_key_value_heads": 2, "head_dim": 8, "bos_token_id": 0, "eos_token_id": 0})");
   }

@@ -21,7 +21,7 @@ void name_sites(torch::nn::Module& model) {
   }
 }
 
-Mlp::Mlp(int64_t width, int64_t inner, const char* gelu) : gelu(gelu) {
+Mlp::Mlp(int64_t width, int64_t inner, const char* gelu) : gelu(activation(gelu)) {
   dense_h_to_4h = register_module("dense_h_to_4h", std::make_shared<Linear>(width, inner));
   dense_4h_to_h = register_module("dense_4h_to_h", std::make_shared<Linear>(inner, width));
   sublayer = register_module(std::string("dense_4h_to_h") + kSublayerSuffix,
@@ -29,7 +29,7 @@ Mlp::Mlp(int64_t width, int64_t inner, const char* gelu) : gelu(gelu) {
 }
 
 torch::Tensor Mlp::forward(const torch::Tensor& x, const SublayerContext& around) const {
-  return sublayer->forward(dense_4h_to_h->forward(torch::gelu(dense_h_to_4h->forward(x), gelu)), around);
+  return sublayer->forward(dense_4h_to_h->forward(gelu(dense_h_to_4h->forward(x))), around);
 }
 
 FullAttention::FullAttention(int64_t width, int64_t heads) : width(width), heads(heads) {

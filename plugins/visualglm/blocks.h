@@ -3,6 +3,7 @@
 /// \file
 /// What the three stacks share. All names of members are the names of a checkpoint's tensors.
 
+#include <peftlab/nn/activation.h>
 #include <peftlab/nn/linear.h>
 #include <peftlab/nn/norm.h>
 #include <peftlab/nn/sublayer.h>
@@ -27,14 +28,14 @@ void name_sites(torch::nn::Module& model);
 
 /// dense_4h_to_h(gelu(dense_h_to_4h(x))), x [rows, width].
 struct Mlp : torch::nn::Module {
-  /// `gelu`: "tanh" (the language model) or "none", the exact one (vision).
+  /// `gelu`: "gelu_new" (the language model) or "gelu" (vision), as activation() knows them.
   Mlp(int64_t width, int64_t inner, const char* gelu);
 
   torch::Tensor forward(const torch::Tensor& x, const SublayerContext& around) const;
 
   std::shared_ptr<Linear> dense_h_to_4h, dense_4h_to_h;
   std::shared_ptr<Sublayer> sublayer;
-  const char* gelu;
+  Activation gelu;
 };
 
 /// Attention of every row to every row of its picture, as the vision transformer and the Q-Former have it; rows of the

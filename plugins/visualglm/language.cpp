@@ -35,11 +35,12 @@ torch::Tensor GlmAttention::forward(const torch::Tensor& x, const torch::Tensor&
   const auto parts =
       per_head ? fused.view({-1, heads, 3, head_width}).unbind(2) : fused.view({-1, 3, heads, head_width}).unbind(1);
   // Each half of a head is turned by a position of its own, as if it were a head of half the width.
-  const auto turn = [&](const torch::Tensor& t) {
-    return rotate(t.unflatten(-1, {2, head_width / 2}), angles).flatten(-2);
+  const auto turn = [&](const torch::Tensor& t, const RotaryAngles& by) {
+    return rotate(t.unflatten(-1, {2, head_width / 2}), by).flatten(-2);
   };
-  const auto attended = plan.attend(turn(parts[0]), turn(parts[1]), parts[2], *site, cache);
-  return sublayer->forward(dense->forward(attended), {x, residual});
+  const RotaryAngles asking{plan.asked(angles.cosines), plan.asked(angles.sines)};
+  const auto attended = plan.attend(turn(plan.asked(parts[0]), asking), turn(parts[1], angles), parts[2], *site, cache);
+  return sublayer->forward(dense->forward(attended), {plan.asked(x), residual});
 }
 
 GlmLayer::GlmLayer(const LanguageConfig& config) : alpha(std::sqrt(2.0 * static_cast<double>(config.alpha_layers))) {
@@ -47,13 +48,13 @@ GlmLayer::GlmLayer(const LanguageConfig& config) : alpha(std::sqrt(2.0 * static_
   attention = register_module("attention", std::make_shared<GlmAttention>(config));
   post_attention_layernorm =
       register_module("post_attention_layernorm", std::make_shared<LayerNorm>(config.hidden, config.eps));
-  mlp = register_module("mlp", std::make_shared<Mlp>(config.hidden, config.inner, "tanh"));
+  mlp = register_module("mlp", std::make_shared<Mlp>(config.hidden, config.inner, "gelu_new"));
 }
 
 torch::Tensor GlmLayer::forward(const torch::Tensor& x, const RotaryAngles& angles, const AttentionPlan& plan,
                                 KeyValueCache::Layer* cache) const {
   const auto a = input_layernorm->forward(x);
-  const auto kept = alpha * a;
+  const auto kept = alpha * plan.asked(a);
   const auto m = post_attention_layernorm->forward(kept + attention->forward(a, kept, angles, plan, cache));
   const auto kept_again = alpha * m;
   return kept_again + mlp->forward(m, {m, kept_again});
@@ -72,12 +73,14 @@ LanguageModel::LanguageModel(const LanguageConfig& config) {
   frequencies = inverse_frequencies(config.head_width() / 2, 10000.0).to(torch::kFloat16).to(torch::kFloat32);
 }
 
-torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout& layout, KeyValueCache* cache) const {
+torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout& layout, const torch::Tensor& asked,
+                                     KeyValueCache* cache) const {
   const bool decoding = cache && !cache->empty();
   const auto extended =
       decoding ? EmbeddingSite::Extended{embedded, layout, {}} : embedding_site->extend(embedded, layout);
   const torch::Device device = embedded.device();
-  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, device, cache);
+  const AttentionPlan plan(extended.layout, device, cache);
+  const AttentionPlan last = plan.of_rows(extended.places(asked));
 
   const auto positions = Positions::of(extended.layout, decoding ? cache : nullptr);
   const auto first = RotaryAngles::at(positions.in_prompt, frequencies);
@@ -88,12 +91,13 @@ torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout
   if (cache) cache->layers.resize(layers.size());
   auto x = extended.rows;
   for (size_t i = 0; i < layers.size(); ++i) {
-    const auto run = [layer = layers[i], angles, plan, kept = cache ? &cache->layers[i] : nullptr](
-                         const torch::Tensor& given) { return layer->forward(given, angles, *plan, kept); };
+    const auto run = [layer = layers[i], angles, plan = i + 1 < layers.size() ? plan : last,
+                      kept = cache ? &cache->layers[i] : nullptr](const torch::Tensor& given) {
+      return layer->forward(given, angles, plan, kept);
+    };
     x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
   }
   if (cache) cache->advance(extended.layout);
-  if (extended.own_rows.defined()) x = x.index_select(0, extended.own_rows);
   return final_layernorm->forward(x);
 }
 

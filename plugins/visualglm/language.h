@@ -62,7 +62,8 @@ struct LanguageModel : torch::nn::Module {
 
   /// embedded [total, hidden] -> the same rows after all layers, normalized. See Model::hidden() for the cache; rows
   /// that methods put in front are gone from the result.
-  torch::Tensor forward(const torch::Tensor& embedded, const Layout& layout, KeyValueCache* cache) const;
+  torch::Tensor forward(const torch::Tensor& embedded, const Layout& layout, const torch::Tensor& asked,
+                        KeyValueCache* cache) const;
 
   std::shared_ptr<Embedding> word_embeddings;
   std::shared_ptr<EmbeddingSite> embedding_site;

@@ -26,7 +26,7 @@ VisionLayer::VisionLayer(const VisionConfig& config) {
   attention = register_module("attention", std::make_shared<FullAttention>(config.hidden, config.heads));
   post_attention_layernorm =
       register_module("post_attention_layernorm", std::make_shared<LayerNorm>(config.hidden, config.eps));
-  mlp = register_module("mlp", std::make_shared<Mlp>(config.hidden, config.inner, "none"));
+  mlp = register_module("mlp", std::make_shared<Mlp>(config.hidden, config.inner, "gelu"));
 }
 
 torch::Tensor VisionLayer::forward(const torch::Tensor& x, int64_t pictures) const {
@@ -86,7 +86,7 @@ QFormerLayer::QFormerLayer(const QFormerConfig& config, int64_t vision_width, bo
     cross_attention = register_module("cross_attention", std::make_shared<CrossAttention>(config, vision_width));
     post_cross_attention_layernorm = norm("post_cross_attention_layernorm");
   }
-  mlp = register_module("mlp", std::make_shared<Mlp>(config.hidden, config.inner, "none"));
+  mlp = register_module("mlp", std::make_shared<Mlp>(config.hidden, config.inner, "gelu"));
 }
 
 torch::Tensor QFormerLayer::forward(const torch::Tensor& x, const torch::Tensor& seen) const {

@@ -54,9 +54,12 @@ class VisualGlm final : public Model {
                  bool with_target) const override;
 
   torch::Tensor hidden(const Batch& batch, KeyValueCache* cache) override {
+    return hidden_at(batch, /*rows=*/{}, cache);
+  }
+  torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) override {
     auto embedded = transformer_->word_embeddings->forward(batch.tokens);
     if (!cache || cache->empty()) embedded = splice(embedded, batch);
-    return transformer_->forward(embedded, batch.layout, cache);
+    return transformer_->forward(embedded, batch.layout, rows, cache);
   }
 
   torch::Tensor head(const torch::Tensor& rows) override {
@@ -87,7 +90,8 @@ class VisualGlm final : public Model {
   std::vector<std::string> default_lora_targets() const override { return {"query_key_value"}; }
 
   static std::filesystem::path write_sample(const std::filesystem::path& folder) {
-    return sample_file(folder / "config.json", R"({"model_type": "chatglm", "num_layers": 2, "hidden_size": 48, "num_attention_heads": 3,
+    return sample_file(folder / "config.json",
+                       R"({"model_type": "chatglm", "num_layers": 2, "hidden_size": 48, "num_attention_heads": 3,
  "inner_hidden_size": 80, "vocab_size": 64, "max_sequence_length": 64, "bos_token_id": 60, "eos_token_id": 61,
  "mask_token_id": 58, "gmask_token_id": 59, "pad_token_id": 3, "unk_token_id": 0, "image_length": 3,
  "eva_config": {"num_layers": 2, "hidden_size": 24, "num_attention_heads": 2, "inner_hidden_size": 40,

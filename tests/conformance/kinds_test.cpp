@@ -249,6 +249,9 @@ class SuspectModel final : public Model {
     if (defect_ == "float32 for ever") h = h.to(torch::kFloat32);
     return h;
   }
+  torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) override {
+    return Model::hidden_at(batch, defect_ == "other rows" ? (rows - 1).clamp_min(0) : rows, cache);
+  }
   torch::Tensor head(const torch::Tensor& rows) override {
     return defect_ == "learns nothing" ? toy_->head(rows.detach()).detach() + 0 * toy_->head(rows) : toy_->head(rows);
   }
@@ -301,7 +304,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Breach{"no first value", "shapes", "outputs are not finite"},
                       Breach{"drops out", "repeats", "the same batch gives other outputs"},
                       Breach{"sees its neighbours", "neighbours", "from itself in a batch"},
-                      Breach{"no cache", "cache", ""}, Breach{"an idle parameter", "gradients", "idle has no gradient"},
+                      Breach{"other rows", "rows", "hidden_at() differs by"}, Breach{"no cache", "cache", ""},
+                      Breach{"an idle parameter", "gradients", "idle has no gradient"},
                       Breach{"learns nothing", "learns", "thirty steps took the loss"},
                       Breach{"a stale name", "sites", "the linear site gone has no parameter"},
                       Breach{"detached", "methods", "lora: "},

@@ -43,7 +43,7 @@ const Workshop& compared() {
         "schema = 1\n[experiment]\nname = \"texts\"\nbaseline = \"full\"\nprimary = \"accuracy\"\nseeds = [3]\n"
         "[model]\npath = \"{}\"\nlabels = [\"barks\", \"purrs\"]\n[data]\nplugin = \"text\"\ntrain = "
         "\"train_text.csv\"\n"
-        "test = \"test_text.csv\"\n[train]\nepochs = 6\nbatch_size = 4\nlearning_rate = 1e-2\nthreads = 1\n",
+        "test = \"test_text.csv\"\n[train]\nepochs = 12\nbatch_size = 4\nlearning_rate = 5e-3\nthreads = 1\n",
         oracle("bert/bert"));
     for (const char* method : {"full", "lora", "adapter", "prefix", "prompt"}) {
       experiment += fmt::format("[[method]]\nlabel = \"{0}\"\nplugin = \"{0}\"\n", method);

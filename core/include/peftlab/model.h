@@ -76,6 +76,10 @@ class PEFTLAB_API Model : public torch::nn::Module {
   /// the cached sequences: no pictures, no virtual tokens).
   virtual torch::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr) = 0;
 
+  /// Those of some rows, int64 [n] in ascending order: [n, hidden]. By default hidden()'s; a model overrides it to compute
+  /// its last layer for these rows alone (AttentionPlan::of_rows()). With a cache: the first call.
+  virtual torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache = nullptr);
+
   /// Logits of some of those rows: [rows, hidden] -> [rows, vocabulary], or [rows, labels] of a classifier. Called only
   /// where there is a label or a next token to choose.
   virtual torch::Tensor head(const torch::Tensor& rows) = 0;

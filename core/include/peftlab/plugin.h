@@ -21,7 +21,7 @@ class Model;
 
 /// Raised whenever a public header changes in a way that a plugin built before would not survive. A test holds it to the
 /// layouts that tests/abi/layouts.txt records.
-#define PEFTLAB_ABI 6
+#define PEFTLAB_ABI 7
 inline constexpr uint32_t kAbi = PEFTLAB_ABI;
 inline constexpr uint32_t kManifestMagic = 0x5045464C;  // "PEFL"
 

@@ -16,6 +16,10 @@ torch::Tensor Dataset::image(int64_t) const { return {}; }
 std::string Dataset::place(int64_t index) const { return "example " + std::to_string(index + 1); }
 void Dataset::demonstrate_with(const Dataset&) {}
 
+torch::Tensor Model::hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) {
+  return hidden(batch, cache).index_select(0, rows);
+}
+
 torch::Tensor Model::front(const torch::Tensor&) {
   throw UnsupportedError("model type " + facts().model_type + " takes no pictures");
 }

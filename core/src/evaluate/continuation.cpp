@@ -5,10 +5,9 @@ namespace peftlab::evaluate {
 Continuation::Continuation(Model& model, torch::Device device, const Batch& prompts,
                            std::vector<std::vector<int64_t>> texts, int64_t room)
     : model_(model), device_(device), cache_(room), texts_(std::move(texts)) {
-  const auto hidden = model.hidden(prompts, &cache_);
   std::vector<int64_t> last;
   for (int64_t s = 0; s < prompts.layout.sequences(); ++s) last.push_back(prompts.layout.offsets[s + 1] - 1);
-  rows_ = hidden.index_select(0, torch::tensor(last, torch::kInt64).to(device));
+  rows_ = model.hidden_at(prompts, torch::tensor(last, torch::kInt64).to(device), &cache_);
 }
 
 torch::Tensor Continuation::logits() { return model_.head(rows_).to(torch::kFloat32); }

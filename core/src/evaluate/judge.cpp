@@ -100,9 +100,8 @@ const torch::Tensor& ModelJudge::class_logits() {
     for (size_t i = 0; i < indices.size(); ++i) {
       rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
     }
-    const auto hidden = session_.model->hidden(batch);
-    const auto found =
-        session_.model->head(hidden.index_select(0, torch::tensor(rows, torch::kInt64).to(session_.device)));
+    const auto hidden = session_.model->hidden_at(batch, torch::tensor(rows, torch::kInt64).to(session_.device));
+    const auto found = session_.model->head(hidden);
     logits.index_copy_(0, torch::tensor(indices, torch::kInt64), found.to(torch::kCPU, torch::kFloat32));
   }
   return class_logits_ = logits;
@@ -202,10 +201,10 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
     }
     const Batch prompt = prompts_.batch(examples);
     KeyValueCache cache(longest);
-    const auto hidden = model.hidden(prompt, &cache);
     std::vector<int64_t> last;
-    for (const int64_t s : owner) last.push_back(prompt.layout.offsets[s + 1] - 1);
-    const auto first_rows = hidden.index_select(0, torch::tensor(last, torch::kInt64).to(session_.device));
+    for (size_t s = 0; s < examples.size(); ++s) last.push_back(prompt.layout.offsets[s + 1] - 1);
+    const auto hidden = model.hidden_at(prompt, torch::tensor(last, torch::kInt64).to(session_.device), &cache);
+    const auto first_rows = hidden.index_select(0, torch::tensor(owner, torch::kInt64).to(session_.device));
     cache.select(torch::tensor(owner, torch::kInt64));
 
     // Row 0 of an answer is predicted by the prompt's last row, row i by row i - 1 of the answer: its last token is read

@@ -1,7 +1,7 @@
 /// The files of `score`, and which plugin reads a data file.
 
-#include "evaluate/single_prompt.h"
 #include "evaluate/text_lines.h"
+#include "evaluate/single_prompt.h"
 #include "support/files.h"
 
 #include <peftlab/error.h>

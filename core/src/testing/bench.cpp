@@ -47,9 +47,8 @@ torch::Tensor outputs(Model& model, const Batch& batch) {
 }
 
 torch::Tensor loss_of(Model& model, const Batch& batch) {
-  const torch::Tensor hidden = model.hidden(batch);
   const torch::Tensor rows = torch::nonzero(batch.labels != kNoLabel).flatten();
-  const torch::Tensor logits = model.head(hidden.index_select(0, rows));
+  const torch::Tensor logits = model.head(model.hidden_at(batch, rows));
   const auto wide = logits.scalar_type() == torch::kFloat64 ? logits : logits.to(torch::kFloat32);
   return torch::nn::functional::cross_entropy(wide, batch.labels.index_select(0, rows));
 }

@@ -61,6 +61,10 @@ Violations law_types_and_shapes(const MethodCase& given) {
         if (!(off <= rounding(type)))
           found.push_back(text("example ", i, " alone differs from itself in a batch by ", off, " in ", type));
       }
+      const torch::Tensor read = torch::arange(1, all.size(0), 2, torch::kInt64);  // every second row
+      const torch::Tensor of_read = bench.model->hidden_at(batch, read).detach();
+      const double off = difference(of_read, all.index_select(0, read));
+      if (!(off <= rounding(type))) found.push_back(text("rows that are read alone differ by ", off, " in ", type));
       const torch::Tensor least = outputs(*bench.model, pack({given.shortest}));
       if (least.size(0) != static_cast<int64_t>(given.shortest.tokens.size()) || !finite(least)) {
         found.push_back(text("the shortest sequence gives ", least.sizes(), " in ", type));

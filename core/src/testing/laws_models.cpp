@@ -166,6 +166,33 @@ Violations law_neighbours(const ModelCase& given) {
   });
 }
 
+Violations law_rows(const ModelCase& given) {
+  return guarded([&](Violations& found) {
+    const Desk desk(given);
+    const torch::NoGradGuard no_grad;
+    const Batch batch = desk.batch();
+    const torch::Tensor all = desk.model->hidden(batch);
+    // The last row of each sequence, every second row, and every row.
+    std::vector<std::vector<int64_t>> asked(3);
+    for (int64_t s = 0; s < batch.layout.sequences(); ++s) asked[0].push_back(batch.layout.offsets[s + 1] - 1);
+    for (int64_t i = 0; i < batch.layout.total(); ++i) {
+      if (i % 2 == 1) asked[1].push_back(i);
+      asked[2].push_back(i);
+    }
+    double most = 0.0;
+    for (const auto& some : asked) {
+      const torch::Tensor rows = torch::tensor(some, torch::kInt64), read = desk.model->hidden_at(batch, rows);
+      const torch::Tensor wanted = all.index_select(0, rows);
+      if (read.sizes() != wanted.sizes()) {
+        return found.push_back(text("hidden_at() gives ", read.sizes(), ", wanted ", wanted.sizes()));
+      }
+      most = std::max(most, difference(read, wanted));
+    }
+    found.measured.push_back(text("largest difference ", most));
+    if (!(most <= 1e-5)) found.push_back(text("hidden_at() differs by ", most, " from hidden()"));
+  });
+}
+
 Violations law_model_cache(const ModelCase& given) {
   return guarded([&](Violations& found) {
     const Desk desk(given);
@@ -342,6 +369,8 @@ const std::vector<LawOf<ModelCase>>& model_laws() {
        "dropout outside training, or a generator that is not LibTorch's", law_repeats},
       {"neighbours", "a sequence's outputs do not depend on the others of its batch",
        "a state or a mask crosses the offsets of the Layout", law_neighbours},
+      {"rows", "hidden_at() gives the rows of hidden()",
+       "the last layer's residual, or its positions, are of other rows", law_rows},
       {"cache", "tokens fed one by one through a cache give what one pass gives",
        "positions begin at zero again, or advance() is not called", law_model_cache},
       {"gradients", "every parameter has a finite gradient; freeze() leaves none",

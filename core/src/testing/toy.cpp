@@ -39,9 +39,10 @@ struct ToyModel::Layer : torch::nn::Module {
     const torch::Tensor a = first_norm->forward(x);
     const auto parts = qkv->forward(a).split_with_sizes({q_width, kv_width, kv_width}, -1);
     const auto heads = [&](const torch::Tensor& t, int64_t n) { return t.reshape({-1, n, site->head_width}); };
-    const auto attended = plan.attend(heads(parts[0], site->heads), heads(parts[1], site->kv_heads),
+    const auto attended = plan.attend(plan.asked(heads(parts[0], site->heads)), heads(parts[1], site->kv_heads),
                                       heads(parts[2], site->kv_heads), *site, cache);
-    x = x + after_attention->forward(dense->forward(attended), {a, x});
+    x = plan.asked(x);
+    x = x + after_attention->forward(dense->forward(attended), {plan.asked(a), x});
     const torch::Tensor m = second_norm->forward(x);
     return x + after_mlp->forward(narrow->forward(torch::gelu(widen->forward(m))), {m, x});
   }
@@ -106,23 +107,27 @@ Encoded ToyModel::encode(const Example& example, const Tokenizer& tokenizer, int
   return encoded;
 }
 
-torch::Tensor ToyModel::hidden(const Batch& batch, KeyValueCache* cache) {
+torch::Tensor ToyModel::hidden(const Batch& batch, KeyValueCache* cache) { return hidden_at(batch, {}, cache); }
+
+torch::Tensor ToyModel::hidden_at(const Batch& batch, const torch::Tensor& asked, KeyValueCache* cache) {
   const bool decoding = cache && !cache->empty();
   const torch::Tensor rows = words_->forward(batch.tokens);
   const auto extended = decoding ? EmbeddingSite::Extended{rows, batch.layout, {}} : site_->extend(rows, batch.layout);
-  const auto plan = std::make_shared<const AttentionPlan>(extended.layout, rows.device(), cache);
+  const AttentionPlan plan(extended.layout, rows.device(), cache);
+  const AttentionPlan last = plan.of_rows(extended.places(asked));
 
-  torch::Tensor x = extended.rows + positions_->forward(plan->positions().to(rows.device()));
+  torch::Tensor x = extended.rows + positions_->forward(plan.positions().to(rows.device()));
   if (cache) cache->layers.resize(layers_.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto run = [layer = layers_[i], plan, kept = cache ? &cache->layers[i] : nullptr](
-                         const torch::Tensor& given) { return layer->forward(given, *plan, kept); };
+    const auto run = [layer = layers_[i], plan = i + 1 < layers_.size() ? plan : last,
+                      kept = cache ? &cache->layers[i] : nullptr](const torch::Tensor& given) {
+      return layer->forward(given, plan, kept);
+    };
     x = cache ? run(x) : checkpointed(x, run);  // a second run would grow the cache again
   }
 
   if (cache) cache->advance(extended.layout);
-  x = last_norm_->forward(x);
-  return extended.own_rows.defined() ? x.index_select(0, extended.own_rows) : x;
+  return last_norm_->forward(x);
 }
 
 torch::Tensor ToyModel::head(const torch::Tensor& rows) { return torch::linear(rows, words_->weight); }

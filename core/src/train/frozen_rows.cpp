@@ -78,7 +78,7 @@ FrozenRows::FrozenRows(Model& model, Feed& feed, int64_t group_size)
 
 torch::Tensor FrozenRows::computed(const std::vector<int64_t>& examples) {
   const Batch batch = feed_.batch(examples);
-  return model_.hidden(batch).index_select(0, torch::nonzero(batch.labels != kNoLabel).squeeze(1));
+  return model_.hidden_at(batch, torch::nonzero(batch.labels != kNoLabel).squeeze(1));
 }
 
 void FrozenRows::make(int64_t group) {

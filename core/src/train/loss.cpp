@@ -1,5 +1,7 @@
 #include "train/loss.h"
 
+#include "api/pointwise.h"
+
 #include <ATen/autocast_mode.h>
 
 namespace peftlab::train {
@@ -19,13 +21,12 @@ Autocast::~Autocast() {
 }
 
 torch::Tensor losses_of_rows(Model& model, const torch::Tensor& rows, const torch::Tensor& labels) {
-  return torch::cross_entropy_loss(model.head(rows).to(torch::kFloat32), labels, {}, at::Reduction::None);
+  return row_losses(model.head(rows), labels);
 }
 
 torch::Tensor token_losses(Model& model, const Batch& batch) {
-  const auto hidden = model.hidden(batch);
   const auto at = torch::nonzero(batch.labels != kNoLabel).squeeze(1);
-  return losses_of_rows(model, hidden.index_select(0, at), batch.labels.index_select(0, at));
+  return losses_of_rows(model, model.hidden_at(batch, at), batch.labels.index_select(0, at));
 }
 
 }  // namespace peftlab::train

@@ -41,6 +41,7 @@ class PEFTLAB_API ToyModel final : public Model {
   Encoded encode(const Example& example, const Tokenizer& tokenizer, int64_t max_length,
                  bool with_target) const override;
   torch::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr) override;
+  torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache = nullptr) override;
   torch::Tensor head(const torch::Tensor& rows) override;
   std::vector<AttentionSite*> attention_sites() override;
   EmbeddingSite& embedding_site() override { return *site_; }
