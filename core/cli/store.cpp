@@ -15,7 +15,8 @@ int check(const Words& words) {
   bool set_aside = false;
   std::filesystem::path folder;
   CommandLine line("store check",
-                   "Checks the store: the database, its references, and every object against the sha256 in its name.\n"
+                   "Checks the store: the database, its references, every object against the sha256 in its name, and the\n"
+                   "features that runs share.\n"
                    "Prints what is wrong, one problem a line, and then ends with exit code 5.",
                    "peftlab store check --store peftlab.store");
   line.flag("quarantine", &set_aside, "first move objects that are changed to quarantine/, where nothing reads them")
@@ -38,7 +39,8 @@ int gc(const Words& words) {
   bool dry_run = false;
   auto format = report::Format::table;
   CommandLine line("store gc",
-                   "Deletes the objects that nothing refers to and that are older than an hour, and lists them.",
+                   "Deletes the objects that nothing refers to and that are older than an hour, and the features that\n"
+                   "runs share, which the next run that wants them makes again; lists what it deletes.",
                    "peftlab store gc --dry-run");
   line.flag("dry-run", &dry_run, "only list them").store_option(&folder).format_option(&format);
   if (!line.parse(words)) return 0;
@@ -51,7 +53,7 @@ int gc(const Words& words) {
     bytes += garbage.size_bytes;
   }
   print(report::render_table(rows, format));
-  note(fmt::format("{} {} objects, {}", dry_run ? "would delete" : "deleted", rows.rows.size(),
+  note(fmt::format("{} {} files, {}", dry_run ? "would delete" : "deleted", rows.rows.size(),
                    report::bytes_text(bytes)));
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace peftlab::evaluate {
 namespace {
@@ -57,6 +58,7 @@ class Classifier final : public Model {
   EmbeddingSite& embedding_site() override { return toy_->embedding_site(); }
   torch::Tensor embedding_table() override { return toy_->embedding_table(); }
   std::vector<std::string> default_lora_targets() const override { return {}; }
+  std::string classification_head() const override { return "score"; }
 
   int passes = 0;
   std::vector<int64_t> longest;  ///< tokens of each pass
@@ -99,6 +101,46 @@ TEST(ClassifierJudge, LossAndPredictionsAreThoseOfSinglePassesAndComeFromTheSame
   EXPECT_EQ(judge.predictions(), likeliest);
   EXPECT_EQ(model->passes, 3) << "5 examples in batches of 2, once";
   EXPECT_EQ(model->longest, (std::vector<int64_t>{1 + 2, 3 + 8, 10})) << "neighbours of about one length";
+}
+
+TEST(ClassifierJudge, HiddenStatesAreSharedAsLongAsOnlyTheHeadIsTrained) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "classifier_judge_shared";
+  std::filesystem::remove_all(folder);
+  attach::Session session = testing::toy_session("none");
+  torch::manual_seed(3);
+  const auto model = std::make_shared<Classifier>();
+  session.model = model;
+  const Classified data;
+  int passes = 0;
+  const auto judged = [&](bool is_shared) {
+    model->passes = 0;
+    JudgeOptions options{.batch_size = 2, .generation = {}};
+    if (is_shared) options.shared = {folder, [] { return Table(); }, [](const auto&) {}};
+    const Score loss = ModelJudge(session, data, options).loss();
+    passes = model->passes;
+    return loss.per_item;
+  };
+  const auto alone = judged(false);
+  EXPECT_EQ(judged(true), alone);
+  EXPECT_EQ(passes, 3) << "5 examples in batches of 2";
+  EXPECT_EQ(judged(true), alone);
+  EXPECT_EQ(passes, 1) << "the first, to compare";
+
+  // A head that is trained has other losses of the same states; what lies below it has not.
+  model->train_parameters({"score.weight", "score.bias"});
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& parameter : model->parameters()) {
+      if (parameter.requires_grad()) parameter.mul_(-1);
+    }
+  }
+  EXPECT_NE(judged(true), alone);
+  EXPECT_EQ(passes, 1);
+  EXPECT_EQ(judged(true), judged(false));
+  model->train_parameters({model->norm_parameters().front()});
+  EXPECT_EQ(judged(true), judged(false));
+  judged(true);
+  EXPECT_EQ(passes, 3);
 }
 
 }  // namespace

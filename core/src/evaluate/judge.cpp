@@ -1,5 +1,6 @@
 #include "evaluate/judge.h"
 
+#include "train/frozen_rows.h"
 #include "train/loss.h"
 
 #include <peftlab/error.h>
@@ -47,7 +48,9 @@ ModelJudge::ModelJudge(attach::Session& session, const Dataset& data, const Judg
       data_(data),
       options_(options),
       prompts_(data, *session.model, *session.tokenizer, options.max_length, session.device, /*with_target=*/false),
-      choices_(data.choices()) {}
+      choices_(data.choices()) {
+  prompts_.share(options.shared);
+}
 
 // Not before they are asked for: answers can be given to examples without a label.
 const std::vector<std::vector<std::optional<std::string>>>& ModelJudge::references() const {
@@ -94,17 +97,43 @@ const torch::Tensor& ModelJudge::class_logits() {
   const torch::NoGradGuard no_grad;
   const auto classes = static_cast<int64_t>(session_.model->facts().labels.size());
   const torch::Tensor logits = torch::empty({size(), classes}, torch::kFloat32);
-  for (const auto& indices : by_length(prompts_, options_.batch_size)) {
-    const Batch batch = prompts_.batch(indices);
-    std::vector<int64_t> rows;
-    for (size_t i = 0; i < indices.size(); ++i) {
-      rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
-    }
-    const auto hidden = session_.model->hidden_at(batch, torch::tensor(rows, torch::kInt64).to(session_.device));
-    const auto found = session_.model->head(hidden);
+  const auto groups = by_length(prompts_, options_.batch_size);
+  const torch::Tensor kept = shared_class_rows(groups);
+  int64_t row = 0;
+  for (const auto& indices : groups) {
+    const auto n = static_cast<int64_t>(indices.size());
+    const auto rows = kept.defined() ? kept.narrow(0, row, n).to(session_.device) : class_rows(indices);
+    const auto found = session_.model->head(rows);
     logits.index_copy_(0, torch::tensor(indices, torch::kInt64), found.to(torch::kCPU, torch::kFloat32));
+    row += n;
   }
   return class_logits_ = logits;
+}
+
+torch::Tensor ModelJudge::class_rows(const std::vector<int64_t>& indices) {
+  const Batch batch = prompts_.batch(indices);
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < indices.size(); ++i) {
+    rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
+  }
+  return session_.model->hidden_at(batch, torch::tensor(rows, torch::kInt64).to(session_.device));
+}
+
+torch::Tensor ModelJudge::shared_class_rows(const std::vector<std::vector<int64_t>>& groups) {
+  if (!options_.shared.keeps() || !train::only_head_is_trained(*session_.model)) return {};
+  const Table made_from = {{"features", "rows of classes"},
+                           {"examples", prompts_.sha256()},
+                           {"examples_together", options_.batch_size},
+                           {"weights", train::weights_in_force(*session_.model, "")}};
+  const auto all = [&](const torch::Tensor& first) {
+    std::vector<torch::Tensor> rows = {first};
+    for (size_t i = 1; i < groups.size(); ++i) rows.push_back(class_rows(groups[i]).to(torch::kCPU));
+    return torch::cat(rows);
+  };
+  return options_.shared.of(made_from, {.rows = size(),
+                                        .first = [&] { return class_rows(groups.front()).to(torch::kCPU); },
+                                        .all = all,
+                                        .stop = {}});
 }
 
 std::optional<torch::Tensor> ModelJudge::class_losses(const train::Feed& feed) {
@@ -140,6 +169,7 @@ Score ModelJudge::loss() {
   if (loss_) return *loss_;
   const torch::NoGradGuard no_grad;
   train::Feed feed(data_, *session_.model, *session_.tokenizer, options_.max_length, session_.device);
+  feed.share(options_.shared);
   Score score{.name = "loss", .n_items = feed.size(), .higher_is_better = false};
   score.per_item.resize(feed.size());
   if (const auto losses = class_losses(feed)) {

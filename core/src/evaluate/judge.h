@@ -21,6 +21,7 @@ struct JudgeOptions {
   int64_t batch_size = 32;  ///< sequences computed at once
   int64_t max_length = 0;   ///< tokens of an encoded example; 0: what the model holds
   GenerationOptions generation;
+  train::SharedFeatures shared = {};  ///< of this split
 };
 
 /// A model on one split of data: answers in words by generating them, the classes of a classifier by its head, those of a
@@ -46,6 +47,10 @@ class ModelJudge final : public Judged {
   std::vector<std::string> classify();
   /// Of a classifier: the logits of every example, float32 [examples, classes] on the CPU.
   const torch::Tensor& class_logits();
+  /// The hidden states that tell the classes of these examples, [examples, hidden].
+  torch::Tensor class_rows(const std::vector<int64_t>& indices);
+  /// Those of all, group after group, on the CPU, where other runs can use them too; else undefined.
+  torch::Tensor shared_class_rows(const std::vector<std::vector<int64_t>>& groups);
   /// -log p of each example of `feed` that has the class it is labelled with, if that is all that is labelled in it.
   std::optional<torch::Tensor> class_losses(const train::Feed& feed);
   std::vector<std::string> choose_likeliest();

@@ -116,7 +116,8 @@ double Bars::run_eta(const Run& run) const {
 std::string Bars::line(const Run& run, size_t columns) const {
   const Progress& p = run.progress;
   if (p.phase != "train") {
-    return shortened(fmt::format("{}: {}", run.title, p.phase == "evaluate" ? "evaluating" : "loading"), columns);
+    const char* doing = p.phase == "evaluate" ? "evaluating" : p.phase == "features" ? "making features" : "loading";
+    return shortened(fmt::format("{}: {}", run.title, doing), columns);
   }
   const double rate = static_cast<double>(p.step - run.first) / std::max(1e-9, seconds_since(run.first_step));
   const std::string rest = fmt::format("{}/{} steps, loss {:.4f}, lr {:.2e}, {:.1f} steps/s, {} left", p.step, p.steps,

@@ -9,6 +9,7 @@
 #include "run/device.h"
 #include "run/energy.h"
 #include "run/environment.h"
+#include "run/feature_facts.h"
 #include "run/heartbeat.h"
 #include "run/inputs.h"
 #include "support/interrupt.h"
@@ -18,6 +19,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 #include <utility>
 
 namespace peftlab::run {
@@ -119,6 +121,9 @@ class Execution {
       Params params(use.options, "plugin " + use.plugin);
       metrics_.push_back(registry_.make_metric(use.plugin, params));
     }
+    features_ = {store_.folder() / "features",
+                 [this] { return feature_facts(spec_, session_, registry_, options_.threads); },
+                 [this](const std::string& problem) { tell_of_features(problem); }};
     end("load", phase);
   }
 
@@ -126,9 +131,10 @@ class Execution {
     const Phase tokenizing = begin(session_.device);
     train::Feed feed(*data_.at("train"), *session_.model, *session_.tokenizer, spec_.max_length.value_or(0),
                      session_.device, /*with_target=*/true, data_.at("train")->packed());
+    feed.share(features_of("train", spec_.train.precision));
     end("tokenize", tokenizing);
     std::optional<int64_t> milestones_uj = 0;
-    bool has_begun = false;
+    bool has_begun = false, has_features = false;
     const auto watch = train::Watch{
         .step =
             [&](const train::StepReport& step) {
@@ -139,6 +145,16 @@ class Execution {
               points_.add("train/step_seconds", step.step, step.seconds);
               tell({"train", step.step, step.steps, step.loss, step.learning_rate});
             },
+        .features =
+            [&](const std::function<bool()>& compute) {
+              tell({.phase = "features"});
+              const Phase phase = begin(session_.device);
+              has_features = compute();
+              synchronize(session_.device);
+              if (has_features) end("features", phase);
+              training_ = begin(session_.device);
+            },
+        .stands_for_longer = spec_.role == "size",
         .milestone =
             [&](const train::TrainResult& so_far) {
               const auto before = energy_.microjoules();
@@ -158,7 +174,8 @@ class Execution {
     points_.flush();
     if (result.steps > 0) {
       train_cost(result, milestones_uj);
-      if (feed.picture_seconds() > 0) {
+      // Made as they were wanted, they are a part of train.
+      if (!has_features && feed.picture_seconds() > 0) {
         store_.put_cost(uuid_, {.phase = "features", .wall_ms = milliseconds(feed.picture_seconds())});
       }
       store_.add_event(uuid_, "trained",
@@ -209,7 +226,19 @@ class Execution {
   }
 
   evaluate::ModelJudge judge(const std::string& split) {
-    return {session_, *data_.at(split), {.max_length = spec_.max_length.value_or(0)}};
+    return {session_,
+            *data_.at(split),
+            {.max_length = spec_.max_length.value_or(0), .generation = {}, .shared = features_of(split, "fp32")}};
+  }
+
+  /// Where features of a split lie that are computed in this precision.
+  train::SharedFeatures features_of(const std::string& split, const std::string& precision) const {
+    return features_.with({{"data", data_.at(split)->fingerprint()}, {"precision", precision}});
+  }
+
+  void tell_of_features(const std::string& problem) {
+    std::cerr << "features: " << problem << "\n";
+    store_.add_event(uuid_, "features", {{"problem", problem}});
   }
 
   /// One line of JSON an example: its number, prompt, reference, prediction, and its part of each metric that has such.
@@ -312,6 +341,7 @@ class Execution {
   EnergyMeter energy_;                                     ///< counts from the run's beginning
   Phase training_;
   attach::Session session_;
+  train::SharedFeatures features_;
   std::map<std::string, std::unique_ptr<Dataset>> data_;
   std::vector<std::unique_ptr<Metric>> metrics_;
   attach::SavedResult saved_;

@@ -14,7 +14,7 @@ namespace peftlab::run {
 
 /// Where a run stands, as it is told to whoever shows it.
 struct Progress {
-  std::string phase;  ///< "load", "train", "evaluate"
+  std::string phase;  ///< "load", "features", "train", "evaluate"
   int64_t step = 0;
   int64_t steps = 0;
   double loss = 0.0;

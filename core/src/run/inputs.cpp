@@ -7,12 +7,9 @@
 #include <peftlab/error.h>
 
 namespace peftlab::run {
-namespace {
-
 namespace fs = std::filesystem;
 
-/// config.json and the tokenizer's files: whatever lies in the folder and is no weight.
-std::string small_files_sha256(const fs::path& folder) {
+std::string model_files_sha256(const fs::path& folder) {
   std::map<std::string, std::string> sums;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (!entry.is_regular_file() || entry.path().extension() == ".safetensors") continue;
@@ -23,8 +20,6 @@ std::string small_files_sha256(const fs::path& folder) {
   for (const auto& [name, sum] : sums) lines += sum + "  " + name + "\n";
   return sha256_hex(lines);
 }
-
-}  // namespace
 
 config::OptionChecker option_checker(const registry::Registry& registry) {
   return [&registry](const std::string& kind, const std::string& name, const Table& options) {
@@ -85,7 +80,7 @@ const Inputs::Base& Inputs::base(const plan::RunSpec& spec) {
   Base base;
   const Table config = checkpoint::read_config(spec.model_path);
   base.model_type = *config.at("model_type").get_if<std::string>();
-  base.files_sha256 = small_files_sha256(spec.model_path);
+  base.files_sha256 = model_files_sha256(spec.model_path);
   if (spec.model_init == "pretrained") {
     base.sha256 = checkpoint::weights_sha256(spec.model_path);
     for (const auto& file : checkpoint::weight_files(spec.model_path)) {

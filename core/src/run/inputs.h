@@ -9,6 +9,7 @@
 #include "registry/registry.h"
 #include "store/store.h"
 
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -48,6 +49,9 @@ class Inputs {
   std::map<std::string, Data> data_;
   std::map<std::string, Base> bases_;
 };
+
+/// The sha256 of a model folder's config.json and tokenizer: of whatever lies there and is no weight.
+std::string model_files_sha256(const std::filesystem::path& folder);
 
 /// "train", "validation", "test", "retention" -> the file `spec` gives for it; those that are given, in that order.
 std::vector<std::pair<std::string, std::string>> given_splits(const plan::RunSpec& spec);

@@ -1,5 +1,6 @@
 // Objects, and the care of the whole store.
 
+#include "store/features.h"
 #include "store/impl.h"
 #include "support/sha256.h"
 
@@ -204,6 +205,7 @@ std::vector<std::string> Store::check() const {
           fmt::format("{}: unknown to the store", entry.path().lexically_relative(impl_->folder).string()));
     }
   }
+  for (const std::string& problem : feature_problems(impl_->folder)) problems.push_back(problem);
   return problems;
 }
 
@@ -235,6 +237,7 @@ std::vector<Garbage> Store::gc(bool dry_run, std::chrono::seconds min_age) {
     garbage.push_back(
         {entry.path().lexically_relative(impl_->folder).string(), static_cast<int64_t>(entry.file_size())});
   }
+  for (Garbage& file : feature_files(impl_->folder)) garbage.push_back(std::move(file));
   if (dry_run) return garbage;
   // The file goes first: a crash leaves a row that check() reports, never a row gone and a file that nobody knows.
   for (const Garbage& item : garbage) {

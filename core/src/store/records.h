@@ -220,7 +220,7 @@ struct Difference {
   std::optional<std::string> a, b;
 };
 
-/// One object that nothing refers to.
+/// One file that nothing needs: an object that nothing refers to, or a part of a cache.
 struct Garbage {
   std::string file;  ///< below the store's folder
   int64_t size_bytes = 0;

@@ -142,15 +142,16 @@ class Store {
 
   // Care.
 
-  /// What is wrong: the database's integrity, its foreign keys, objects missing, changed or unknown. Empty: all is
-  /// well.
+  /// What is wrong: the database's integrity, its foreign keys, objects missing, changed or unknown, features damaged.
+  /// Empty: all is well.
   std::vector<std::string> check() const;
 
   /// Moves every object whose bytes are not those of its name to quarantine/, so that nothing takes it for what it is not
   /// and the right bytes can take its place (a run or a merge that has them writes them). Returns what was wrong with
   /// each and where it is now. Throws: StoreError if one cannot be moved.
   std::vector<std::string> quarantine();
-  /// Objects that nothing refers to and that are older than `min_age`; deletes them unless `dry_run`.
+  /// Objects that nothing refers to and that are older than `min_age`, and all features, which are a cache; deletes them
+  /// unless `dry_run`.
   std::vector<Garbage> gc(bool dry_run, std::chrono::seconds min_age = std::chrono::hours(1));
   /// Writes a copy of the whole store, as it is at this moment, to the new folder `target`.
   void backup(const std::filesystem::path& target) const;

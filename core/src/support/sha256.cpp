@@ -53,13 +53,16 @@ std::string sha256_hex(std::string_view bytes) {
   return sum.hex();
 }
 
-std::string sha256_file(const std::filesystem::path& path) {
+std::string sha256_file(const std::filesystem::path& path, int64_t from) {
   const auto fail = [&](const char* what) {
     throw FormatError(path.string() + ": cannot " + what + " it for its checksum: " + std::strerror(errno));
   };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (file == nullptr) {
     fail("open");
+  }
+  if (from > 0 && fseeko(file.get(), from, SEEK_SET) != 0) {
+    fail("read");
   }
   Sha256 sum;
   std::vector<char> chunk(size_t{1} << 20);

@@ -21,6 +21,7 @@ TEST(Sha256, AFileInPiecesIsTheFileAtOnce) {
   const auto path = std::filesystem::path(::testing::TempDir()) / "peftlab_sha256_test.bin";
   std::ofstream(path, std::ios::binary) << bytes;
   EXPECT_EQ(sha256_file(path), sha256_hex(bytes));
+  EXPECT_EQ(sha256_file(path, 5), sha256_hex(bytes.substr(5)));
   std::filesystem::remove(path);
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 /// \file
-/// From a data set to batches: examples are made ids once, pictures are decoded in the background a batch ahead, and
-/// what a frozen front makes of a picture is computed once. It is computed in groups that do not depend on what was asked
-/// for before (a row of a product may round otherwise beside other rows), so that a run that goes on has the same bits.
+/// From a data set to batches: examples are made ids once; their pictures come decoded, or as what a frozen front makes of
+/// them.
+
+#include "train/pictures.h"
+#include "train/shared_features.h"
 
 #include <peftlab/batch.h>
 #include <peftlab/dataset.h>
@@ -11,9 +13,8 @@
 #include <peftlab/tokenizer.h>
 
 #include <cstdint>
-#include <future>
-#include <optional>
-#include <unordered_map>
+#include <functional>
+#include <string>
 #include <vector>
 
 namespace peftlab::train {
@@ -32,12 +33,25 @@ class Feed {
   /// Positions of example `index` that carry a label.
   int64_t labelled(int64_t index) const { return labelled_.at(index); }
 
+  /// Of all ids, labels and places, to name what is made of them.
+  std::string sha256() const;
+
+  /// Where what frozen parts make of these examples is kept for other runs. By default nowhere. The first batch with
+  /// pictures then calls make_features(), unless group_pictures() was called.
+  void share(SharedFeatures shared) { shared_ = std::move(shared); }
+  const SharedFeatures& shared() const { return shared_; }
+
+  /// Where the front is frozen, what it makes of every picture is computed now, or taken from where it is shared, unless
+  /// it is too much to be kept. From then on the front must stay as it is. Returns whether there are such features now.
+  /// Throws: Stopped if `stop` says so.
+  bool make_features(const std::function<bool()>& stop = {}) { return pictures_.make_all(shared_, stop); }
+
+  /// Where not all pictures will be wanted: a frozen front computes them in groups of `size` in this order of all examples,
+  /// the one in which they are first asked for.
+  void group_pictures(const std::vector<int64_t>& order, int64_t size) { pictures_.group(order, size); }
+
   /// How long batch() took for pictures so far: waiting until they are decoded, and making features of them.
   double picture_seconds() const { return picture_seconds_; }
-
-  /// From now on a frozen front computes pictures in groups of `size` in this order of all examples: the one in which they
-  /// are first asked for, so that no picture is computed that nobody wants. Without it: 8 in the order of the data set.
-  void group_pictures(const std::vector<int64_t>& order, int64_t size);
 
   /// Begins to decode the pictures of a coming batch; batch() then waits for them only if they are not ready.
   void prefetch(const std::vector<int64_t>& indices);
@@ -49,22 +63,8 @@ class Feed {
   Batch batch(const std::vector<int64_t>& indices, const std::vector<Encoded>& encoded);
 
  private:
-  struct Prefetched {
-    std::vector<int64_t> indices;
-    std::future<std::vector<torch::Tensor>> images;
-  };
-
-  void add_pictures(const std::vector<int64_t>& pictured, Batch& batch);
-  /// The features of all pictures fit into memory set aside for them. Else none are kept.
-  bool keeps_features();
-  /// The groups, by number, of which a picture's features are wanted for these examples and not there.
-  std::vector<int64_t> missing_groups(const std::vector<int64_t>& pictured) const;
-  /// What add_pictures() will decode for these examples.
-  std::vector<int64_t> to_decode(const std::vector<int64_t>& pictured);
-  std::vector<torch::Tensor> decoded(const std::vector<int64_t>& indices);
-  torch::Tensor features(const std::vector<torch::Tensor>& images);
-  std::vector<torch::Tensor> load(const std::vector<int64_t>& indices);
   void add(Encoded encoded);
+  void settle();
   void add_packed(const Tokenizer& tokenizer, int64_t max_length);
 
   const Dataset& data_;
@@ -72,11 +72,8 @@ class Feed {
   torch::Device device_;
   std::vector<Encoded> encoded_;
   std::vector<int64_t> labelled_;
-  Prefetched ahead_;
-  std::vector<std::vector<int64_t>> groups_;             ///< examples with pictures
-  std::vector<int64_t> group_of_;                        ///< by example; -1: it has no picture
-  std::optional<bool> keeps_features_;                   ///< once it is known how large they are
-  std::unordered_map<int64_t, torch::Tensor> features_;  ///< by example, on the CPU
+  SharedFeatures shared_;
+  Pictures pictures_;
   double picture_seconds_ = 0.0;
 };
 

@@ -47,6 +47,7 @@ class Headed final : public Model {
   EmbeddingSite& embedding_site() override { return toy_->embedding_site(); }
   torch::Tensor embedding_table() override { return toy_->embedding_table(); }
   std::vector<std::string> default_lora_targets() const override { return {}; }
+  std::string classification_head() const override { return "score"; }
 
   int computed = 0;  ///< calls of hidden()
 
@@ -130,6 +131,100 @@ TEST(FrozenRows, TrainTheHeadAsComputingThemEachTimeDoes) {
   EXPECT_LT(with.back(), with.front());
   EXPECT_EQ(kept, 2 + 4);   // to find out, then each group once
   EXPECT_EQ(anew, 1 + 12);  // to find out, then each batch
+}
+
+/// A head trained for three epochs, its hidden states shared in `folder`.
+struct SharedRun {
+  TensorMap trained;
+  int computed = 0;                ///< calls of hidden()
+  std::vector<std::string> told;  ///< of files
+};
+
+SharedRun shared_run(const std::filesystem::path& folder, const Headed::Change& change = kAsItIs, int64_t batch_size = 2,
+                     int64_t seed = 0) {
+  config::TrainSection section;
+  section.steps = 12;
+  section.batch_size = batch_size;
+  section.learning_rate = 1e-2;
+  SharedRun run;
+  auto session = session_of(change);
+  Feed feed(words(), *session.model, *session.tokenizer, 0, torch::kCPU);
+  if (!folder.empty())
+    feed.share({folder, [] { return Table(); }, [&](const std::string& line) { run.told.push_back(line); }});
+  train(session, feed, section, seed, {});
+  run.trained = session.trained();
+  run.computed = dynamic_cast<Headed&>(*session.model).computed;
+  return run;
+}
+
+void expect_same_bits(const TensorMap& found, const TensorMap& wanted) {
+  for (const auto& [name, tensor] : wanted) EXPECT_TRUE(torch::equal(found.at(name), tensor)) << name;
+}
+
+TEST(FrozenRows, AreSharedBetweenRunsAndChangeNoBit) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "frozen_rows_shared";
+  std::filesystem::remove_all(folder);
+  const SharedRun alone = shared_run(""), cold = shared_run(folder), warm = shared_run(folder);
+  expect_same_bits(cold.trained, alone.trained);
+  expect_same_bits(warm.trained, alone.trained);
+  EXPECT_EQ(cold.computed, 2 + 4);  // to find out, then each group
+  EXPECT_EQ(warm.computed, 2 + 1);  // to find out, and the first group, to compare
+  // Another seed orders the examples otherwise, and makes nothing anew.
+  const SharedRun other = shared_run(folder, kAsItIs, 2, /*seed=*/1);
+  EXPECT_EQ(other.computed, 2 + 1);
+  expect_same_bits(other.trained, shared_run("", kAsItIs, 2, /*seed=*/1).trained);
+  // Other groups round otherwise.
+  EXPECT_EQ(shared_run(folder, kAsItIs, 3).computed, 2 + 3);
+}
+
+TEST(FrozenRows, OfLessThanAnEpochAreNotKeptButWhereItStandsForMore) {
+  config::TrainSection section;
+  section.steps = 3;  // an epoch has four
+  section.batch_size = 2;
+  section.learning_rate = 1e-2;
+  for (const bool stands_for_longer : {false, true}) {
+    auto session = session_of(kAsItIs);
+    Feed feed(words(), *session.model, *session.tokenizer, 0, torch::kCPU);
+    train(session, feed, section, 0, {.stands_for_longer = stands_for_longer});
+    EXPECT_EQ(dynamic_cast<Headed&>(*session.model).computed, stands_for_longer ? 2 + 4 : 3);
+  }
+}
+
+TEST(FrozenRows, ComputingThemCanBeStoppedBeforeTheFirstStep) {
+  config::TrainSection section;
+  section.steps = 12;
+  section.batch_size = 2;
+  section.learning_rate = 1e-2;
+  const auto file = std::filesystem::path(::testing::TempDir()) / "resume_stopped_rows.safetensors";
+  std::filesystem::remove(file);
+  auto session = session_of(kAsItIs);
+  Feed feed(words(), *session.model, *session.tokenizer, 0, torch::kCPU);
+  bool has_begun = false;
+  const Watch watch{.features =
+                        [&](const std::function<bool()>& compute) {
+                          has_begun = true;
+                          compute();
+                          ADD_FAILURE() << "was not stopped";
+                        },
+                    .stop = [] { return true; },
+                    .resume_file = file};
+  const TrainResult result = train(session, feed, section, 0, watch);
+  EXPECT_TRUE(has_begun);
+  EXPECT_TRUE(result.interrupted);
+  EXPECT_EQ(result.steps, 0);
+  EXPECT_FALSE(std::filesystem::exists(file)) << "there is nothing to go on from";
+  EXPECT_FALSE(session.model->is_training());
+}
+
+TEST(FrozenRows, OfAModelThatComputesSomethingElseAreNotTaken) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "frozen_rows_other";
+  std::filesystem::remove_all(folder);
+  const Headed::Change doubled = [](const torch::Tensor& rows) { return rows * 2; };
+  shared_run(folder);
+  const SharedRun found = shared_run(folder, doubled), wanted = shared_run("", doubled);
+  ASSERT_EQ(found.told.size(), 1u);
+  EXPECT_NE(found.told[0].find("is not what the model computes now"), std::string::npos) << found.told[0];
+  expect_same_bits(found.trained, wanted.trained);
 }
 
 TEST(FrozenRows, GoOnBitForBitAfterAStop) {

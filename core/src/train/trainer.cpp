@@ -82,19 +82,33 @@ class Loop {
       result_.examples_before = result_.examples;
     }
     session_.set_training(true);
-    feed_.group_pictures(epoch_order(feed_.size(), seed_, 0, section_.shuffle), section_.batch_size);
-    find_frozen_rows();
+    prepare();
     while (result_.steps < total_ && !result_.interrupted) epoch(result_.steps / in_epoch_);
     session_.set_training(false);
     return result_;
   }
 
  private:
-  /// Where examples come more than once and only the head is trained, what comes before the head is computed once.
-  void find_frozen_rows() {
-    if (total_ <= in_epoch_ || section_.gradient_checkpointing) return;
-    const Autocast autocast(section_.precision, session_.device);
-    frozen_ = FrozenRows::where_possible(*session_.model, feed_, section_.batch_size);
+  /// Where every example is wanted, what frozen parts make of them is made now; else as it is asked for.
+  void prepare() {
+    if (total_ < in_epoch_ && !watch_.stands_for_longer) {
+      feed_.group_pictures(epoch_order(feed_.size(), seed_, 0, section_.shuffle), section_.batch_size);
+      return;
+    }
+    if (result_.steps == total_) return;
+    const auto compute = [this] {
+      const Autocast autocast(section_.precision, session_.device);
+      const bool has_features = feed_.make_features(watch_.stop);
+      if (!section_.gradient_checkpointing) {
+        frozen_ = FrozenRows::where_possible(*session_.model, feed_, section_.batch_size, watch_.stop);
+      }
+      return has_features || frozen_;
+    };
+    try {
+      watch_.features ? watch_.features(compute) : void(compute());
+    } catch (const Stopped&) {
+      result_.interrupted = true;
+    }
   }
 
   /// -log p of every labelled position of these examples. `ahead`: the batch that comes next, if one does.

@@ -37,16 +37,22 @@ struct TrainResult {
   int64_t examples_before = 0;
   int64_t skipped_steps = 0;       ///< by loss scaling
   int64_t optimizer_bytes = 0;     ///< the optimizer's state
-  bool interrupted = false;        ///< stopped by Watch::stop; a resume point was written
+  bool interrupted = false;        ///< stopped by Watch::stop; after a step, a resume point was written
 };
 
 /// Who watches the loop.
 struct Watch {
   std::function<void(const StepReport&)> step;
+  /// Calls `compute`, which makes before the first step what frozen parts of the model make of the examples, and says
+  /// whether there was anything to make. Its time does not count. Empty: it is just called.
+  std::function<void(const std::function<bool()>& compute)> features;
+  /// Features of all examples are made even where the steps are fewer than those of an epoch: for a run that measures what a
+  /// longer one costs.
+  bool stands_for_longer = false;
   /// After every epoch, or every `eval_every` steps, and at the end: evaluate, and keep what there is. Its time does not
   /// count. The resume point is written after it.
   std::function<void(const TrainResult& so_far)> milestone;
-  /// Asked after every step: true ends the loop.
+  /// Asked after every step, and while features are made: true ends the loop.
   std::function<bool()> stop;
   /// Where the state to go on from is kept; empty: nowhere. It is written at milestones and when stopped.
   std::filesystem::path resume_file;
