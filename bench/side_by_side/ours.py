@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 
@@ -68,19 +69,25 @@ label = "method"
     return measured(work, name)
 
 
-def finished(file, work, threads):
+def finished(file, work, threads, finds_features=False):
+    """Makes an experiment's runs, which find what runs before them made of frozen parts only if they are to."""
+    if not finds_features:
+        shutil.rmtree(work / "store/features", ignore_errors=True)
     run(PROGRAM, "run", file, "--store", work / "store", "--device", "cpu", "--quiet", threads=threads)
 
 
 def measured(work, name):
-    """Of the only run of an experiment: `losses` and `seconds` of its steps, `tokens` and `trained` counts, `bytes` at the peak."""
+    """Of the only run of an experiment: `losses` and `seconds` of its steps, those of what it made before the first of frozen
+    parts (`features`), `tokens` and `trained` counts, `bytes` at the peak."""
     store = work / "store"
     curve = lambda metric: [row["value"] for row in query(store, f"SELECT value FROM v_metric JOIN v_runs USING (run_uuid) "
                             f"WHERE experiment = '{name}' AND metric = 'train/{metric}' ORDER BY step")]
     costs = query(store, f"SELECT max(c.peak_rss_bytes) AS peak, max(c.tokens) AS tokens FROM run_costs c JOIN runs r USING "
-                  f"(run_id) JOIN v_runs ON r.uuid = run_uuid WHERE experiment = '{name}' AND phase IN ('load', 'tokenize', 'train')")
+                  f"(run_id) JOIN v_runs ON r.uuid = run_uuid WHERE experiment = '{name}' AND phase IN ('load', 'tokenize', 'features', 'train')")
+    features = query(store, f"SELECT total(c.wall_ms) / 1000 AS seconds FROM run_costs c JOIN runs r USING (run_id) JOIN v_runs ON "
+                     f"r.uuid = run_uuid WHERE experiment = '{name}' AND phase = 'features'")[0]["seconds"]
     trained = query(store, f"SELECT trainable_parameters AS n FROM v_runs WHERE experiment = '{name}'")[0]["n"]
-    return {"losses": curve("loss"), "seconds": curve("step_seconds"), "bytes": costs[0]["peak"], "tokens": costs[0]["tokens"],
+    return {"losses": curve("loss"), "seconds": curve("step_seconds"), "features": features, "bytes": costs[0]["peak"], "tokens": costs[0]["tokens"],
             "trained": trained}
 
 

@@ -89,23 +89,32 @@ def both_epochs(work, turn):
 
     data = work / "pictures.csv"
     write(data, captions())
-    name = f"pictures-{turn}"
     # The language model's maps alone, as on the other side.
     method = 'plugin = "lora"\nrank = 8\nalpha = 16\nexclude = ["image_encoder.*"]\ntargets = ["query_key_value"]\n'
-    file = experiment(work, name, drawn_model(work), method, data, EPOCHS, "pretrained")
-    ours.finished(file, work, threads=2)
-    mine = ours.measured(work, name)
+    model = drawn_model(work)
+    runs = {}
+    for which in ("first", "second"):
+        name = f"pictures-{which}-{turn}"
+        ours.finished(experiment(work, name, model, method, data, EPOCHS, "pretrained"), work, 2, finds_features=which == "second")
+        runs[which] = ours.measured(work, name)
+    assert runs["first"]["losses"] == runs["second"]["losses"], "features that were found change the losses"
+    mine = runs["first"]
     other = rows.peer(peer_given(captions(), work="pictures", epochs=EPOCHS, rate=1e-3))
     assert len(mine["seconds"]) == len(other["seconds"]), f"{len(mine['seconds'])} and {len(other['seconds'])} steps"
     assert mine["tokens"] == other["tokens"], f"{mine['tokens']} and {other['tokens']} tokens"
-    return {"ours": mine, "theirs": other}
+    return {**runs, "theirs": other}
 
 
-def epoch_row(number):
+def epoch_row(run, number):
+    """The epoch of this number in our first run, or in a second one of the same store; what is made before belongs to epoch 0."""
+
     def measure(work, turn):
-        sides = both_epochs(work, turn)
-        each = len(sides["ours"]["seconds"]) // EPOCHS
-        return {side: found | {"seconds": [sum(found["seconds"][number * each:(number + 1) * each])]} for side, found in sides.items()}
+        both = both_epochs(work, turn)
+        sides = {"ours": both[run], "theirs": both["theirs"]}
+        each = len(sides["theirs"]["seconds"]) // EPOCHS
+        before = {"ours": sides["ours"]["features"] if number == 0 else 0, "theirs": 0}
+        return {side: found | {"seconds": [before[side] + sum(found["seconds"][number * each:(number + 1) * each])]}
+                for side, found in sides.items()}
 
     return measure
 

@@ -130,10 +130,9 @@ torch::Tensor ModelJudge::shared_class_rows(const std::vector<std::vector<int64_
     for (size_t i = 1; i < groups.size(); ++i) rows.push_back(class_rows(groups[i]).to(torch::kCPU));
     return torch::cat(rows);
   };
-  return options_.shared.of(made_from, {.rows = size(),
-                                        .first = [&] { return class_rows(groups.front()).to(torch::kCPU); },
-                                        .all = all,
-                                        .stop = {}});
+  return options_.shared.of(
+      made_from,
+      {.rows = size(), .first = [&] { return class_rows(groups.front()).to(torch::kCPU); }, .all = all, .stop = {}});
 }
 
 std::optional<torch::Tensor> ModelJudge::class_losses(const train::Feed& feed) {
@@ -257,7 +256,7 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
       labels.insert(labels.end(), answers[i].begin(), answers[i].end());
     }
     const auto losses =
-        train::losses_of_rows(model, torch::cat(rows), torch::tensor(labels, torch::kInt64).to(session_.device))
+        train::losses_of(model, {torch::cat(rows), torch::tensor(labels, torch::kInt64).to(session_.device)})
             .to(torch::kCPU, torch::kFloat64);
     const double* next = losses.data_ptr<double>();
     for (size_t i = at; i < end; ++i) {

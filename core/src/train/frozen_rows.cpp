@@ -109,7 +109,7 @@ Table FrozenRows::made_from() const {
           {"weights", weights_in_force(model_, "")}};
 }
 
-FrozenRows::Labelled FrozenRows::of(const std::vector<int64_t>& examples) {
+LabelledRows FrozenRows::of(const std::vector<int64_t>& examples) {
   std::vector<int64_t> wanted, labels;
   for (const int64_t example : examples) {
     for (int64_t i = 0; i < feed_.labelled(example); ++i) wanted.push_back(first_[example] + i);

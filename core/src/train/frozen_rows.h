@@ -5,6 +5,7 @@
 /// feed's features are shared, for all runs.
 
 #include "train/feed.h"
+#include "train/loss.h"
 
 #include <peftlab/model.h>
 
@@ -30,11 +31,8 @@ class FrozenRows {
   static std::unique_ptr<FrozenRows> where_possible(Model& model, Feed& feed, int64_t group_size,
                                                     const std::function<bool()>& stop = {});
 
-  /// The labelled rows of these examples, [labelled, hidden], and their labels, int64 [labelled].
-  struct Labelled {
-    torch::Tensor rows, labels;
-  };
-  Labelled of(const std::vector<int64_t>& examples);
+  /// The labelled rows of these examples and their labels.
+  LabelledRows of(const std::vector<int64_t>& examples);
 
  private:
   FrozenRows(Model& model, Feed& feed, int64_t group_size);

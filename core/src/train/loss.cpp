@@ -2,7 +2,14 @@
 
 #include "api/pointwise.h"
 
+#include <peftlab/nn/checkpointing.h>
+
 #include <ATen/autocast_mode.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
 
 namespace peftlab::train {
 
@@ -20,13 +27,33 @@ Autocast::~Autocast() {
   at::autocast::set_autocast_enabled(type_, false);
 }
 
-torch::Tensor losses_of_rows(Model& model, const torch::Tensor& rows, const torch::Tensor& labels) {
-  return row_losses(model.head(rows), labels);
+LabelledRows labelled_rows(Model& model, const Batch& batch) {
+  const auto at = torch::nonzero(batch.labels != kNoLabel).squeeze(1);
+  return {model.hidden_at(batch, at), batch.labels.index_select(0, at)};
 }
 
-torch::Tensor token_losses(Model& model, const Batch& batch) {
-  const auto at = torch::nonzero(batch.labels != kNoLabel).squeeze(1);
-  return losses_of_rows(model, model.hidden_at(batch, at), batch.labels.index_select(0, at));
+torch::Tensor losses_of(Model& model, const LabelledRows& labelled) {
+  const auto& [rows, labels] = labelled;
+  const ModelFacts& facts = model.facts();
+  const int64_t classes = facts.labels.empty() ? facts.vocabulary : static_cast<int64_t>(facts.labels.size());
+  const int64_t n = rows.size(0), row_bytes = 4 * std::max<int64_t>(1, classes);
+  // A multiple of what products take at once. The same with and without a Checkpointing, and so are the losses.
+  const int64_t at_once = std::max<int64_t>(32, kLogitsAtOnce / row_bytes / 32 * 32);
+  if (n <= at_once) return row_losses(model.head(rows), labels);
+
+  std::optional<Checkpointing> again;
+  if (n * row_bytes > kLogitsKept) again.emplace();
+  std::vector<torch::Tensor> losses;
+  for (int64_t first = 0; first < n; first += at_once) {
+    const int64_t some = std::min(at_once, n - first);
+    losses.push_back(checkpointed(rows.narrow(0, first, some),
+                                  [&model, of = labels.narrow(0, first, some)](const torch::Tensor& piece) {
+                                    return row_losses(model.head(piece), of);
+                                  }));
+  }
+  return torch::cat(losses);
 }
+
+torch::Tensor token_losses(Model& model, const Batch& batch) { return losses_of(model, labelled_rows(model, batch)); }
 
 }  // namespace peftlab::train

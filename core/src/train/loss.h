@@ -23,11 +23,24 @@ class Autocast {
   bool on_;
 };
 
-/// -log p of every labelled position of the batch, float32 [labelled], in the batch's order. The head is asked for
-/// those rows only.
-torch::Tensor token_losses(Model& model, const Batch& batch);
+/// Hidden states [rows, hidden] and the label of each, int64 [rows].
+struct LabelledRows {
+  torch::Tensor rows, labels;
+};
 
-/// The same for hidden states [rows, hidden] and the label of each row.
-torch::Tensor losses_of_rows(Model& model, const torch::Tensor& rows, const torch::Tensor& labels);
+/// Those of every labelled position of the batch, in its order.
+LabelledRows labelled_rows(Model& model, const Batch& batch);
+
+/// The most bytes of logits, in float32, that are computed at once; and that are kept for the backward pass, which
+/// computes them again where there would be more (or under a Checkpointing).
+inline constexpr int64_t kLogitsAtOnce = int64_t{128} << 20;
+inline constexpr int64_t kLogitsKept = int64_t{512} << 20;
+
+/// -log p of the labels, float32 [rows]. The head is asked for these rows only, and for no more at once than kLogitsAtOnce
+/// allows.
+torch::Tensor losses_of(Model& model, const LabelledRows& labelled);
+
+/// losses_of() labelled_rows().
+torch::Tensor token_losses(Model& model, const Batch& batch);
 
 }  // namespace peftlab::train

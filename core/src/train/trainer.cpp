@@ -115,20 +115,17 @@ class Loop {
   torch::Tensor losses(const std::vector<int64_t>& examples, const std::vector<int64_t>* ahead) {
     const Autocast autocast(section_.precision, session_.device);
     const TableGradientsAsRows as_rows;
-    if (frozen_) {
-      const auto [rows, labels] = frozen_->of(examples);
-      return losses_of_rows(*session_.model, rows, labels);
-    }
+    if (frozen_) return losses_of(*session_.model, frozen_->of(examples));
     const Batch batch = feed_.batch(examples);
     if (ahead) feed_.prefetch(*ahead);
     std::optional<Checkpointing> checkpointing;
     if (section_.gradient_checkpointing) checkpointing.emplace();
-    torch::Tensor losses = token_losses(*session_.model, batch);
+    const LabelledRows labelled = labelled_rows(*session_.model, batch);
     if (checkpointing && checkpointing->blocks() == 0) {
       throw UnsupportedError("model type " + session_.model->facts().model_type +
                              " has no blocks that could be run again: leave gradient_checkpointing out");
     }
-    return losses;
+    return losses_of(*session_.model, labelled);
   }
 
   void epoch(int64_t number) {
