@@ -90,7 +90,7 @@ TEST_F(Pointwise, RmsNorm) {
 }
 
 TEST_F(Pointwise, Rotation) {
-  for (const auto& rest : {std::vector<int64_t>{24}, {2, 20}}) {
+  for (const auto& rest : {std::vector<int64_t>{24}, {2, 20}, {2, 16}, {4, 8}}) {
     std::vector<int64_t> heads = {17, 3}, angles = {17};
     heads.insert(heads.end(), rest.begin(), rest.end());
     angles.insert(angles.end(), rest.begin(), rest.end());

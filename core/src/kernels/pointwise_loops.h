@@ -146,8 +146,23 @@ void rms_norm_back(const T* x, const T* weight, const T* dy, const float* recipr
   }
 }
 
+/// turn() of whole vectors of pieces of 2 kHalf numbers: a number's partner is kHalf lanes away.
+template <int kHalf, typename T>
+void turn_small(const T* x, const float* c, const float* s, float sign, int64_t n, T* y) {
+  Floats signs;
+  for (int i = 0; i < kLanes; ++i) signs[i] = (i & kHalf) != 0 ? sign : -sign;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Floats a = load(x + i);
+    store(load(c + i) * a + load(s + i) * signs * swapped<kHalf>(a), y + i);
+  }
+}
+
 template <typename T>
 void turn(const T* x, const float* c, const float* s, float sign, int64_t pieces, int64_t half, T* y) {
+  if (const int64_t n = pieces * 2 * half; half < kLanes && n % kLanes == 0) {
+    if (half == 8 && kLanes > 8) return turn_small<8>(x, c, s, sign, n, y);
+    if (half == 4 && kLanes > 4) return turn_small<4>(x, c, s, sign, n, y);
+  }
   for (int64_t piece = 0; piece < pieces; ++piece, x += 2 * half, y += 2 * half, c += 2 * half, s += 2 * half) {
     each_vector(half, [&](int64_t i, int64_t count) {
       const Floats a = take(x + i, count), b = take(x + half + i, count);
