@@ -28,7 +28,9 @@ MAPS = [(3 * WIDTH, WIDTH), (WIDTH, WIDTH), (4 * WIDTH, WIDTH), (WIDTH, 4 * WIDT
 
 def products(method):
     """(rows, out, in) of every product: forward, to the inputs, and of full fine-tuning to the weights."""
-    forward = [(ROWS, *shape) for shape in MAPS * LAYERS] + [(LABELLED, VOCABULARY, WIDTH)]
+    # Of the last layer keys and values alone are wanted in every row, all else where there is a label.
+    last = [(ROWS, 2 * WIDTH, WIDTH)] + [(LABELLED, *shape) for shape in [(WIDTH, WIDTH), *MAPS[1:], (VOCABULARY, WIDTH)]]
+    forward = [(ROWS, *shape) for shape in MAPS * (LAYERS - 1)] + last
     # Under the first layer nothing is trained by LoRA: the first map's input needs no gradient.
     back = [(rows, into, out) for rows, out, into in (forward[1:] if method == "lora" else forward)]
     weights = [(out, into, rows) for rows, out, into in forward] if method == "full" else []

@@ -6,6 +6,7 @@
 #include <peftlab/error.h>
 #include <quantize/golden.h>
 
+#include <peftlab/nn/attention.h>
 #include <peftlab/nn/weight_storage.h>
 
 #include <gtest/gtest.h>
@@ -85,6 +86,37 @@ TensorMap trained(const std::string& optimizer, torch::Device device) {
     rule->step(1e-2);
   }
   return parameters;
+}
+
+TEST_F(Cuda, AttentionWithoutPaddingIsThatOfTheCpu) {
+  for (const auto& [length, context] : {std::pair<int64_t, int64_t>{37, 0}, {64, 64}}) {
+    for (const int64_t prefix : {0, 5}) {
+      Layout layout;
+      layout.add(length, context);
+      layout.add(3, context > 0 ? 3 : 0);
+      const auto found = [&](torch::Device device) {
+        torch::manual_seed(3);
+        const auto rows = [&](int64_t n, int64_t heads) {
+          return torch::randn({n, heads, 16}).to(device).requires_grad_();
+        };
+        std::vector<torch::Tensor> parts = {rows(layout.total(), 4), rows(layout.total(), 2), rows(layout.total(), 2)};
+        AttentionSite site(4, 2, 16);
+        if (prefix > 0) {
+          const KeyValue front{rows(prefix, 2), rows(prefix, 2)};
+          parts.insert(parts.end(), {front.keys, front.values});
+          site.prepend([front] { return front; }, prefix);
+        }
+        const auto out = AttentionPlan(layout, device).attend(parts[0], parts[1], parts[2], site);
+        auto all = torch::autograd::grad({out.square().sum()}, parts);
+        all.push_back(out.detach());
+        return all;
+      };
+      const auto there = found(device_), here = found(torch::kCPU);
+      for (size_t i = 0; i < here.size(); ++i) {
+        EXPECT_TRUE(torch::allclose(there[i].cpu(), here[i], 1e-3, 1e-4)) << length << " " << prefix << " " << i;
+      }
+    }
+  }
 }
 
 TEST_F(Cuda, PagedAdamWIsAdamWBitForBit) {

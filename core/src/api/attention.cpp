@@ -1,4 +1,5 @@
 #include "api/attention_places.h"
+#include "api/gpu_attention.h"
 #include "api/padded_attention.h"
 
 #include <peftlab/error.h>
@@ -171,6 +172,11 @@ torch::Tensor AttentionPlan::attend(const torch::Tensor& q, const torch::Tensor&
   }
   const auto keys = k.to(type), values = v.to(type);
   if (cache) *cache = {kept(keys, extra.keys, places), kept(values, extra.values, places)};
+  if (can_attend_on_gpu(queries)) {
+    if (const auto& starts = places.starts(prefix, options.window)) {
+      return gpu_attention(queries, keys, values, extra, *starts, options);
+    }
+  }
   if (!can_be_packed(queries)) return padded_attention(places, queries, keys, values, site, extra, options);
   for (int64_t s = 0; s < places.sequences(); ++s) shape.keys.push_back({layout().offsets[s], layout().length(s)});
   shape.sights = places.sights(site, options.window);

@@ -63,4 +63,33 @@ std::vector<Sight> AttentionPlan::Places::sights(const AttentionSite& site, int6
   return found;
 }
 
+const std::optional<SequenceStarts>& AttentionPlan::Places::starts(int64_t prefix, int64_t window) const {
+  const auto [place, is_new] = all_starts.try_emplace({prefix, window});
+  auto& found = place->second;
+  if (!is_new || decoding || asked.defined() || window > 0) return found;
+
+  SequenceStarts made;
+  std::vector<int32_t> first_query = {0}, first_key = {0};
+  std::vector<int64_t> key_rows;
+  bool all_visible = true, all_causal = true;
+  for (int64_t s = 0; s < sequences(); ++s) {
+    const int64_t length = layout.length(s);
+    all_visible = all_visible && layout.context[s] >= length;
+    all_causal = all_causal && layout.context[s] <= 1;
+    first_query.push_back(first_query.back() + static_cast<int32_t>(length));
+    first_key.push_back(first_key.back() + static_cast<int32_t>(prefix + length));
+    made.most_queries = std::max(made.most_queries, length);
+    made.most_keys = std::max(made.most_keys, prefix + length);
+    for (int64_t i = 0; i < prefix; ++i) key_rows.push_back(i);
+    for (int64_t i = 0; i < length; ++i) key_rows.push_back(prefix + layout.offsets[s] + i);
+  }
+  if (!all_visible && !all_causal) return found;
+  made.is_causal = !all_visible;
+  made.queries = torch::tensor(first_query, torch::kInt32).to(device);
+  made.keys = torch::tensor(first_key, torch::kInt32).to(device);
+  if (prefix > 0) made.key_rows = torch::tensor(key_rows, torch::kInt64).to(device);
+  found = std::move(made);
+  return found;
+}
+
 }  // namespace peftlab

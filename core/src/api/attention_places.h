@@ -8,12 +8,24 @@
 #include <peftlab/nn/attention.h>
 
 #include <map>
+#include <optional>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace peftlab {
 
-struct AttentionPlan::Places {
+/// The rows of a pass as attention on a GPU is told them: where sequences begin, and whether a row sees all of its sequence
+/// or what comes before it.
+struct SequenceStarts {
+  torch::Tensor queries, keys;  ///< int32 [sequences + 1] on the device
+  int64_t most_queries = 0, most_keys = 0;
+  bool is_causal = false;  ///< the last row of a sequence sees all of its keys, each one before it one key less
+  torch::Tensor
+      key_rows;  ///< int64: which rows of the prefix, then the keys, the keys are; undefined: there is no prefix
+};
+
+struct PEFTLAB_API AttentionPlan::Places {
   Places(Layout layout, torch::Device device, const KeyValueCache* cache);
 
   /// The same sequences with queries at `rows` alone, int64 [n] ascending.
@@ -28,6 +40,10 @@ struct AttentionPlan::Places {
   /// What every query sees: the prefix, its sequence's context, what comes before it as far as a window reaches.
   std::vector<Sight> sights(const AttentionSite& site, int64_t window) const;
 
+  /// The same without a mask, for sequences in front of each of which so many keys stand. Absent where that cannot say it:
+  /// a cache, a window, sequences of which a part is visible to all of it, rows of a last layer that alone see.
+  const std::optional<SequenceStarts>& starts(int64_t prefix, int64_t window) const;
+
   Layout layout;
   torch::Device device;
   int64_t room = 0;  ///< tokens that may follow, in a cache
@@ -39,6 +55,8 @@ struct AttentionPlan::Places {
 
   /// Made where LibTorch's attention needs them: by prefix, how far its positions reach, window and type.
   mutable std::map<std::tuple<int64_t, int64_t, int64_t, torch::ScalarType>, torch::Tensor> masks;
+  /// Made where a GPU's attention needs them: by prefix and window.
+  mutable std::map<std::pair<int64_t, int64_t>, std::optional<SequenceStarts>> all_starts;
 };
 
 }  // namespace peftlab

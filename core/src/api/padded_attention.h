@@ -10,8 +10,8 @@ namespace peftlab {
 
 /// q [queries, heads, width], keys and values [total, kv heads, width] with an optional prefix, or (decoding) [sequences,
 /// kv heads, columns, width] -> [queries, heads * width].
-torch::Tensor padded_attention(const AttentionPlan::Places& places, const torch::Tensor& q, const torch::Tensor& k,
-                               const torch::Tensor& v, const AttentionSite& site, const KeyValue& prefix,
-                               const AttendOptions& options);
+PEFTLAB_API torch::Tensor padded_attention(const AttentionPlan::Places& places, const torch::Tensor& q,
+                                           const torch::Tensor& k, const torch::Tensor& v, const AttentionSite& site,
+                                           const KeyValue& prefix, const AttendOptions& options);
 
 }  // namespace peftlab

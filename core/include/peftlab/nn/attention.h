@@ -84,8 +84,8 @@ struct PEFTLAB_API KeyValueCache {
 
 /// Where the rows of one forward pass lie, made once and used by every layer. Cheap to copy.
 ///
-/// On a CPU, in float32 and bfloat16, sequences are computed where they lie; elsewhere they are padded to one length inside
-/// attend() only.
+/// On a CPU in float32 and bfloat16, and on a GPU where LibTorch can, sequences are computed where they lie; elsewhere they
+/// are padded to one length inside attend() only.
 class PEFTLAB_API AttentionPlan {
  public:
   /// Without a cache, or while it is empty: whole sequences. Else: the next rows of each cached sequence.
