@@ -38,8 +38,16 @@ inline void tile_along(const FewRowsCall& call, int64_t row, int64_t o, int64_t 
   int64_t i = 0;
   for (; i + kLanes <= call.in; i += kLanes) add(i, [](const float* at) { return load(at); });
   if (i < call.in) add(i, [n = call.in - i](const float* at) { return load_some(at, n); });
+  float total[kRows][kOutputs];
+  if constexpr (kRows * kOutputs == kLanes) {
+    store(sums_of(&sum[0][0]), &total[0][0]);
+  } else {
+    for (int r = 0; r < kRows; ++r) {
+      for (int k = 0; k < kOutputs; ++k) total[r][k] = sum_of(sum[r][k]);
+    }
+  }
   for (int r = 0; r < kRows; ++r) {
-    for (int k = 0; k < kOutputs; ++k) call.y[(row + r) * call.y_row + o + k * apart] = sum_of(sum[r][k]);
+    for (int k = 0; k < kOutputs; ++k) call.y[(row + r) * call.y_row + o + k * apart] = total[r][k];
   }
 }
 
@@ -102,7 +110,8 @@ void across(const FewRowsCall& call, int64_t begin, int64_t end) {
 }
 
 void across_columns(const FewRowsCall& call, int64_t begin, int64_t end) {
-  constexpr int64_t kColumns = 256, kDepth = 64;  // W's part for all rows of x in turn stays in a cache
+  // W's part stays in a cache for all rows of x, and is read in long pieces: the processor reads ahead within them.
+  constexpr int64_t kColumns = 1024, kDepth = 16;
   for (int64_t o = begin; o < end; o += kColumns) {
     const int64_t columns = std::min(kColumns, end - o), whole = columns / kLanes * kLanes;
     for (int64_t row = 0; row < call.rows; ++row) std::fill_n(call.y + row * call.y_row + o, columns, 0.0f);

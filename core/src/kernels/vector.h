@@ -94,6 +94,26 @@ inline float sum_of(Floats x) {
   x += swapped<1>(x);
   return x[0];
 }
+/// sum_of() of each of kLanes vectors, to the bit, the sum of x[i] in lane i. x is used up.
+template <int kStep = kLanes / 2>
+inline Floats sums_of(Floats* x) {
+  if constexpr (kStep == 0) {
+    return x[0];
+  } else {
+    // Lanes with bit kStep are of the vector kStep further on from here on.
+    Ints here{}, there{};
+    for (int i = 0; i < kLanes; ++i) {
+      const int from = (i & kStep) != 0 ? kLanes : 0;
+      here[i] = from + i;
+      there[i] = from + (i ^ kStep);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kStep; ++i) {
+      x[i] = __builtin_shuffle(x[i], x[i + kStep], here) + __builtin_shuffle(x[i], x[i + kStep], there);
+    }
+    return sums_of<kStep / 2>(x);
+  }
+}
 inline float largest_of(Floats x) {
   if constexpr (kLanes > 8) x = max_of(x, swapped<8>(x));
   if constexpr (kLanes > 4) x = max_of(x, swapped<4>(x));
