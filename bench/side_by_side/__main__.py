@@ -52,7 +52,7 @@ def main():
     table = rows.rows()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("rows", nargs="*", metavar="ROW", help="which rows; all if left out: " + ", ".join(table))
-    parser.add_argument("--turns", type=int, default=3, help="how often both sides take turns")
+    parser.add_argument("--turns", type=int, default=2, help="how often both sides take turns")
     parser.add_argument("--json", type=pathlib.Path, help="where to leave all that was measured")
     given = parser.parse_args()
     for name in given.rows:

@@ -46,6 +46,15 @@ Path& chosen() {
 
 }  // namespace
 
+bool has_amx() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
+
 const char* name_of(Path path) {
   constexpr const char* kNames[] = {"plain", "avx2", "avx512", "bf16"};
   return kNames[static_cast<int>(path)];

@@ -31,4 +31,7 @@ PEFTLAB_API Path best_path();
 /// Makes `path` the best one. For tests: nothing may be computing meanwhile.
 PEFTLAB_API void use_path(Path path);
 
+/// Whether this processor multiplies matrices of bfloat16 in a unit of its own.
+bool has_amx();
+
 }  // namespace peftlab

@@ -1,3 +1,5 @@
+#include "kernels/path.h"
+
 #include <quantize/device_weight.h>
 #include <quantize/formats.h>
 #include <quantize/quant_state.h>
@@ -14,9 +16,9 @@ namespace peftlab {
 namespace {
 
 /// Up to so many rows of x the codes are multiplied as they are; from there on a product of tiles is faster. Measured
-/// with W [4096, 4096] on two cores with AMX, whose tiles of bfloat16 win early.
+/// with W [4096, 4096] on two cores; the units for matrices of newer processors (AMX) win early in bfloat16.
 constexpr int64_t kFewRowsFloat32 = 48;
-constexpr int64_t kFewRowsBfloat16 = 8;
+constexpr int64_t kFewRowsBfloat16 = 24, kFewRowsBesideAmx = 8;
 /// Rows of W whose scales are made at a time.
 constexpr int64_t kRowsAtATime = 32;
 
@@ -74,7 +76,8 @@ torch::Tensor FourBitWeight::few_rows(const torch::Tensor& x) const {
   const auto type = x.scalar_type();
   const int64_t rows = x.size(0);
   const bool float32 = type == torch::kFloat32 && kernels().dot4_float32 != nullptr && rows <= kFewRowsFloat32;
-  const bool bfloat16 = type == torch::kBFloat16 && kernels().dot4_bfloat16 != nullptr && rows <= kFewRowsBfloat16;
+  const bool bfloat16 = type == torch::kBFloat16 && kernels().dot4_bfloat16 != nullptr &&
+                        rows <= (has_amx() ? kFewRowsBesideAmx : kFewRowsBfloat16);
   if ((!float32 && !bfloat16) || in() % kGroup != 0 || in() % format().block_size != 0) return {};
 
   const auto arranged = at::empty_like(x);

@@ -73,9 +73,9 @@ void dot4(const uint8_t* packed, const float* absmax, int64_t n, int64_t weights
     case 2:
       return dot_all<2, 4>(packed, absmax, n, weights, log2_block, code, x, y);
     case 3:
-      return dot_all<3, 2>(packed, absmax, n, weights, log2_block, code, x, y);
+      return dot_all<3, 4>(packed, absmax, n, weights, log2_block, code, x, y);
     default:
-      return dot_all<4, 2>(packed, absmax, n, weights, log2_block, code, x, y);
+      return dot_all<4, 4>(packed, absmax, n, weights, log2_block, code, x, y);
   }
 }
 
