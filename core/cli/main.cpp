@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 
@@ -154,7 +155,9 @@ int main(int argc, char** argv) {
 #if defined(__SANITIZE_ADDRESS__)
   return code;  // what has leaked is told at the end
 #else
-  // All is written and closed. What LibTorch would clear away the system takes back at once, not in a fifth of a second.
+  // All is written and closed, but for what a plugin may have printed. What LibTorch would clear away the system takes back
+  // at once, not in a fifth of a second.
+  std::fflush(nullptr);
   std::_Exit(code);
 #endif
 }
