@@ -187,7 +187,8 @@ CREATE TABLE run_scores (
 ) STRICT, WITHOUT ROWID;
 
 -- What a phase cost. Making pictures into what the model takes (features) is a part of train where it was not done before
--- the first step, and all are parts of total. Energy is that of the machine's processors while the phase lasted, whatever else ran on it.
+-- the first step, and all are parts of total. Energy is that of the machine's processors while the phase lasted, whatever
+-- else ran on it.
 CREATE TABLE run_costs (
   run_id INTEGER NOT NULL REFERENCES runs (run_id) ON DELETE CASCADE,
   segment INTEGER NOT NULL,
