@@ -52,13 +52,13 @@ at::Tensor product_of_few_rows(const at::Tensor& x, const at::Tensor& weight, co
   call.weight_row = along ? in : out;
   call.x = rows.const_data_ptr<float>();
   call.rows = rows.size(0);
-  call.in = in;
+  call.in = call.x_row = in;
   call.out = call.y_row = out;
   at::Tensor y;
   if (!along && call.rows <= kFewestAcross) {
     y = sum_of_parts(call);
   } else {
-    y = at::empty({call.rows, out}, rows.options());
+    y = along ? at::empty({call.rows, out}, rows.options()) : at::zeros({call.rows, out}, rows.options());
     call.y = y.mutable_data_ptr<float>();
     const auto kernel = along ? few_rows_kernels().along : few_rows_kernels().across_columns;
     // In blocks, so that vectors begin at the same columns with any number of threads.

@@ -11,7 +11,8 @@ namespace peftlab {
 struct FewRowsCall {
   const float* weight = nullptr;
   int64_t weight_row = 0;    ///< numbers from one of its rows to the next
-  const float* x = nullptr;  ///< [rows, in]
+  const float* x = nullptr;  ///< [rows, x_row]
+  int64_t x_row = 0;
   int64_t rows = 0, in = 0, out = 0;
   float* y = nullptr;  ///< [rows, y_row]
   int64_t y_row = 0;
@@ -22,7 +23,7 @@ struct FewRowsKernels {
   void (*along)(const FewRowsCall&, int64_t begin, int64_t end);
   /// W lies as [in, out]: what inputs [begin, end) give is added to y. For one row or two.
   void (*across)(const FewRowsCall&, int64_t begin, int64_t end);
-  /// W lies as [in, out]: columns [begin, end) of y. For more rows.
+  /// W lies as [in, out]: what all inputs give is added to columns [begin, end) of y. For more rows.
   void (*across_columns)(const FewRowsCall&, int64_t begin, int64_t end);
 };
 

@@ -22,7 +22,7 @@ constexpr int64_t kStreamed = 2;  // rows of x, up to which reading W is all tha
 template <int kRows, int kOutputs>
 inline void tile_along(const FewRowsCall& call, int64_t row, int64_t o, int64_t apart) {
   const float* const weight = call.weight + o * call.weight_row;
-  const float* const x = call.x + row * call.in;
+  const float* const x = call.x + row * call.x_row;
   Floats sum[kRows][kOutputs] = {};
   const auto add = [&](int64_t i, auto read) {
     Floats w[kOutputs];
@@ -30,7 +30,7 @@ inline void tile_along(const FewRowsCall& call, int64_t row, int64_t o, int64_t 
     for (int k = 0; k < kOutputs; ++k) w[k] = read(weight + k * apart * call.weight_row + i);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      const Floats a = read(x + r * call.in + i);
+      const Floats a = read(x + r * call.x_row + i);
 #pragma GCC unroll 8
       for (int k = 0; k < kOutputs; ++k) sum[r][k] += a * w[k];
     }
@@ -103,7 +103,7 @@ void across(const FewRowsCall& call, int64_t begin, int64_t end) {
   constexpr int64_t kColumns = 4096;  // of y, which stay in the nearest cache
   for (int64_t o = 0; o < call.out; o += kColumns) {
     for (int64_t row = 0; row < call.rows; ++row) {
-      stream_across(call.weight + o, call.weight_row, call.x + row * call.in, begin, end,
+      stream_across(call.weight + o, call.weight_row, call.x + row * call.x_row, begin, end,
                     std::min(kColumns, call.out - o), call.y + row * call.y_row + o);
     }
   }
@@ -114,14 +114,13 @@ void across_columns(const FewRowsCall& call, int64_t begin, int64_t end) {
   constexpr int64_t kColumns = 1024, kDepth = 16;
   for (int64_t o = begin; o < end; o += kColumns) {
     const int64_t columns = std::min(kColumns, end - o), whole = columns / kLanes * kLanes;
-    for (int64_t row = 0; row < call.rows; ++row) std::fill_n(call.y + row * call.y_row + o, columns, 0.0f);
     for (int64_t i = 0; i < call.in; i += kDepth) {
       const int64_t depth = std::min(kDepth, call.in - i);
-      multiply<true>({call.x + i, call.in, 1}, call.rows, depth, call.weight + i * call.weight_row + o, call.weight_row,
+      multiply<true>({call.x + i, call.x_row, 1}, call.rows, depth, call.weight + i * call.weight_row + o, call.weight_row,
                      whole, call.y + o, call.y_row);
     }
     for (int64_t row = 0; row < call.rows && whole < columns; ++row) {
-      stream_across(call.weight + o + whole, call.weight_row, call.x + row * call.in, 0, call.in, columns - whole,
+      stream_across(call.weight + o + whole, call.weight_row, call.x + row * call.x_row, 0, call.in, columns - whole,
                     call.y + row * call.y_row + o + whole);
     }
   }

@@ -84,6 +84,23 @@ TEST_P(Products, HaveTheGradientOfTheDenseProduct) {
   }
 }
 
+TEST_P(Products, GradientsOfFewRowsSumOverPiecesOfTheWeight) {
+  torch::manual_seed(9);
+  // Several strips of columns, the last of them narrower and no whole vector, and several pieces of rows in each.
+  for (const auto& [out, in] : std::vector<std::pair<int64_t, int64_t>>{{1100, 333}, {300, 1090}}) {
+    for (const auto& format : kFormats) {
+      const auto weight = quantize(torch::randn({out, in}), format);
+      for (const int64_t rows : {1, 6, 33, 128, 129}) {
+        const auto x = torch::randn({rows, in}).requires_grad_(true);
+        const auto dy = torch::randn({rows, out});
+        weight->multiply(x).backward(dy);
+        const auto wanted = torch::mm(dy.to(torch::kDouble), weight->dense(torch::kDouble));
+        EXPECT_LT(difference(x.grad(), wanted), 3e-6) << format.type << " " << in << " " << rows;
+      }
+    }
+  }
+}
+
 TEST_P(Products, HaveNoGraphUnlessAskedFor) {
   const auto weight = quantize(torch::randn({4, 128}), {"nf4"});
   EXPECT_FALSE(weight->multiply(torch::randn({2, 128})).requires_grad());

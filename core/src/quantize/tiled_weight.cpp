@@ -1,4 +1,6 @@
 #include "api/matrix_product.h"
+#include "kernels/few_rows.h"
+#include "kernels/path.h"
 
 #include <quantize/device_weight.h>
 #include <quantize/tiled_weight.h>
@@ -7,6 +9,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <array>
@@ -20,6 +23,11 @@ namespace {
 /// and nothing beyond.
 constexpr int64_t kTileBytes = 4 << 20;
 constexpr int64_t kFewestInTile = 64;
+constexpr int64_t kPieceBytes = 256 << 10;  // of W, which stay in a core's own cache
+
+/// Up to so many rows x W in float32 is summed over such pieces. Measured with W [4096, 4096] on two cores with AVX-512:
+/// 32 rows take 0.62 of the time with tiles, 64 rows 0.81, 128 rows 0.95.
+int64_t most_rows_across() { return best_path() >= Path::avx512 ? 128 : 48; }
 
 struct Freed {
   void operator()(void* memory) const { ::operator delete(memory, std::align_val_t(64)); }
@@ -47,8 +55,35 @@ torch::Tensor TiledWeight::multiply_rows(const torch::Tensor& x, bool transposed
   if (!transposed) {
     if (const auto y = few_rows(x); y.defined()) return y;
   }
+  if (transposed && x.scalar_type() == torch::kFloat32 && x.size(0) <= most_rows_across()) return few_rows_across(x);
   const auto y = at::empty({x.size(0), transposed ? in() : out()}, x.options());
   multiply_tiles(x, y, transposed);
+  return y;
+}
+
+/// Each strip of columns of W gives those of y, and sums over the strip's pieces in their order.
+torch::Tensor TiledWeight::few_rows_across(const torch::Tensor& x) const {
+  const auto y = at::zeros({x.size(0), in()}, x.options());
+  const int64_t width = std::clamp(in() / 4 / 64 * 64, kFewestInTile, int64_t{1024});
+  const int64_t depth = std::max<int64_t>(1, kPieceBytes / (width * static_cast<int64_t>(sizeof(float))));
+  at::parallel_for(0, (in() + width - 1) / width, 1, [&](int64_t begin, int64_t end) {
+    auto* piece = static_cast<float*>(scratch(0, kPieceBytes));
+    for (int64_t first = begin * width; first < std::min(end * width, in()); first += width) {
+      FewRowsCall call;
+      call.weight = piece;
+      call.weight_row = call.out = std::min(width, in() - first);
+      call.rows = x.size(0);
+      call.x_row = out();
+      call.y = y.mutable_data_ptr<float>() + first;
+      call.y_row = in();
+      for (int64_t row = 0; row < out(); row += depth) {
+        call.in = std::min(depth, out() - row);
+        tile(row, call.in, first, call.out, torch::kFloat32, piece);
+        call.x = x.const_data_ptr<float>() + row;
+        few_rows_kernels().across_columns(call, 0, call.out);
+      }
+    }
+  });
   return y;
 }
 

@@ -26,6 +26,7 @@ class TiledWeight : public QuantizedWeight {
   virtual torch::Tensor few_rows(const torch::Tensor& x) const;
 
  private:
+  torch::Tensor few_rows_across(const torch::Tensor& x) const;
   void multiply_tiles(const torch::Tensor& x, const torch::Tensor& y, bool transposed) const;
 };
 
