@@ -2,6 +2,7 @@
 
 #include <peftlab/error.h>
 #include <peftlab/nn/checkpointing.h>
+#include <peftlab/nn/to_device.h>
 
 namespace peftlab::bert {
 namespace {
@@ -87,7 +88,7 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   const AttentionPlan plan(extended.layout, tokens.device());
   const AttentionPlan last = plan.of_rows(read(extended, layout, asked, first_of_all));
   // transformers adds in this order, and sums of floats depend on it.
-  auto x = extended.rows + types->weight[0] + positions->forward(places(tokens, plan).to(tokens.device()));
+  auto x = extended.rows + types->weight[0] + positions->forward(to_device(places(tokens, plan), tokens.device()));
   x = torch::dropout(norm->forward(x), dropout, is_training());
   for (size_t i = 0; i < layers.size(); ++i) {
     x = checkpointed(x, [layer = layers[i], plan = i + 1 < layers.size() ? plan : last](const torch::Tensor& given) {
@@ -101,11 +102,10 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
 torch::Tensor Stack::read(const EmbeddingSite::Extended& extended, const Layout& layout, const torch::Tensor& asked,
                           bool first_of_all) const {
   if (!first_of_all || !extended.own_rows.defined()) return extended.places(asked);
+  const auto rows = asked.defined() ? asked : torch::arange(layout.total());
   const std::vector<int64_t> begins(layout.offsets.begin(), layout.offsets.end() - 1);
-  const auto firsts = torch::tensor(begins, torch::kInt64).to(extended.own_rows.device());
-  auto moved = extended;
-  moved.own_rows = extended.own_rows.index_add(0, firsts, torch::full_like(firsts, -embedding_site->virtual_tokens()));
-  return moved.places(asked);
+  const auto is_first = torch::isin(rows, to_device(torch::tensor(begins, torch::kInt64), rows.device()));
+  return extended.places(rows) - embedding_site->virtual_tokens() * is_first.to(torch::kInt64);
 }
 
 // Rows of the table of positions, int64 [total] on the CPU, virtual tokens counted.

@@ -2,6 +2,7 @@
 
 #include <peftlab/error.h>
 #include <peftlab/nn/checkpointing.h>
+#include <peftlab/nn/to_device.h>
 
 #include <cmath>
 
@@ -99,7 +100,8 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
                       ": give a smaller max_length");
   }
 
-  auto x = torch::dropout(extended.rows + wpe->forward(positions.to(embedded.device())), dropout, is_training());
+  auto x =
+      torch::dropout(extended.rows + wpe->forward(to_device(positions, embedded.device())), dropout, is_training());
   if (cache) cache->layers.resize(blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
     const auto run = [block = blocks[i], plan = i + 1 < blocks.size() ? plan : last,

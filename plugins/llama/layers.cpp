@@ -1,6 +1,7 @@
 #include "layers.h"
 
 #include <peftlab/nn/checkpointing.h>
+#include <peftlab/nn/to_device.h>
 
 namespace peftlab::llama {
 namespace {
@@ -91,7 +92,7 @@ torch::Tensor Stack::forward(const torch::Tensor& tokens, const Layout& layout, 
   // Like transformers' cache, the first layer tells how many positions lie before the sequence.
   const auto positions = plan.positions() + layers.front()->self_attn->site->first_position();
   const auto exact = rotary.angles(positions, extended.layout);
-  const auto cast = [&](const torch::Tensor& t) { return t.to(embedded.device(), embedded.scalar_type()); };
+  const auto cast = [&](const torch::Tensor& t) { return to_device(t, embedded.device()).to(embedded.scalar_type()); };
   const RotaryAngles angles{cast(exact.cosines), cast(exact.sines)};
 
   auto x = extended.rows;

@@ -1,6 +1,7 @@
 #include "language.h"
 
 #include <peftlab/nn/checkpointing.h>
+#include <peftlab/nn/to_device.h>
 
 #include <algorithm>
 #include <cmath>
@@ -85,8 +86,8 @@ torch::Tensor LanguageModel::forward(const torch::Tensor& embedded, const Layout
   const auto positions = Positions::of(extended.layout, decoding ? cache : nullptr);
   const auto first = RotaryAngles::at(positions.in_prompt, frequencies);
   const auto second = RotaryAngles::at(positions.in_answer, frequencies);
-  const RotaryAngles angles{torch::stack({first.cosines, second.cosines}, 1).to(device),
-                            torch::stack({first.sines, second.sines}, 1).to(device)};
+  const RotaryAngles angles{to_device(torch::stack({first.cosines, second.cosines}, 1), device),
+                            to_device(torch::stack({first.sines, second.sines}, 1), device)};
 
   if (cache) cache->layers.resize(layers.size());
   auto x = extended.rows;

@@ -16,6 +16,7 @@
 #include <peftlab/error.h>
 #include <peftlab/model.h>
 #include <peftlab/nn/product.h>
+#include <peftlab/nn/to_device.h>
 #include <peftlab/plugin.h>
 #include <peftlab/sample.h>
 
@@ -248,7 +249,7 @@ torch::Tensor VisualGlm::splice(const torch::Tensor& embedded, const Batch& batc
   if (found != pictures) {
     throw Error("a batch with " + std::to_string(pictures) + " places for pictures holds " + std::to_string(found));
   }
-  const auto index = torch::tensor(places, torch::kInt64).to(embedded.device());
+  const auto index = to_device(torch::tensor(places, torch::kInt64), embedded.device());
   return embedded.index_copy(0, index, features.reshape({-1, facts_.hidden}).to(embedded.scalar_type()));
 }
 

@@ -1,13 +1,16 @@
 /// Quantized weights and optimizers on a GPU, beside the CPU's bits and bitsandbytes' golden arrays.
 
 #include "attach/session.h"
+#include "testing/toy_session.h"
 #include "train/optimizer.h"
+#include "train/trainer.h"
 
 #include <peftlab/error.h>
 #include <quantize/golden.h>
 
 #include <peftlab/nn/attention.h>
 #include <peftlab/nn/weight_storage.h>
+#include <peftlab/testing/texts.h>
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -116,6 +119,51 @@ TEST_F(Cuda, AttentionWithoutPaddingIsThatOfTheCpu) {
         EXPECT_TRUE(torch::allclose(there[i].cpu(), here[i], 1e-3, 1e-4)) << length << " " << prefix << " " << i;
       }
     }
+  }
+}
+
+/// Any two of them are a batch of one shape.
+const testing::Texts& words() {
+  static const testing::Texts kWords({{"cat", "meow"}, {"dog", "woof"}, {"owl", "hoot"}, {"bee", "buzz"}});
+  return kWords;
+}
+
+TEST_F(Cuda, StepsLaunchedAsGraphsHaveTheLossesOfSteps) {
+  for (const std::string precision : {"fp32", "bf16"}) {
+    for (const int64_t accumulation : {1, 2}) {
+      std::vector<double> losses[2];
+      for (const bool by_graph : {false, true}) {
+        auto session = testing::toy_session("lora", {{"dropout", 0.1}}, device_);
+        config::TrainSection section;
+        section.steps = 12;
+        section.batch_size = 2;
+        section.learning_rate = 1e-2;
+        section.gradient_accumulation = accumulation;
+        section.precision = precision;
+        section.cuda_graphs = by_graph;
+        train::Feed feed(words(), *session.model, *session.tokenizer, 0, device_);
+        train::Watch watch;
+        watch.step = [&](const train::StepReport& step) { losses[by_graph].push_back(step.loss); };
+        const auto result = train::train(session, feed, section, 0, watch);
+        EXPECT_EQ(result.graphed_batches, by_graph ? 12 * accumulation - 3 : 0);
+      }
+      for (size_t i = 0; i < losses[0].size(); ++i) {
+        EXPECT_NEAR(losses[1][i], losses[0][i], 1e-2 * losses[0][i]) << precision << " " << accumulation << " " << i;
+      }
+    }
+  }
+}
+
+TEST_F(Cuda, ABatchSentAheadArrivesWhole) {
+  auto there = testing::toy_session("lora", {}, device_), here = testing::toy_session("lora");
+  train::Feed ahead(words(), *there.model, *there.tokenizer, 0, device_);
+  train::Feed plain(words(), *here.model, *here.tokenizer, 0, torch::kCPU);
+  for (int64_t i = 0; i < 200; ++i) {
+    ahead.prefetch({i % 4});
+    const Batch found = ahead.batch({i % 4}), wanted = plain.batch({i % 4});
+    EXPECT_EQ(found.tokens.device(), device_);
+    EXPECT_TRUE(torch::equal(found.tokens.cpu(), wanted.tokens)) << i;
+    EXPECT_TRUE(torch::equal(found.labels, wanted.labels)) << i;
   }
 }
 

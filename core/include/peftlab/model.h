@@ -48,8 +48,8 @@ struct ModelFacts {
   /// Whether the released code counts keys and values put before the sequence as positions (GPT-2, LLaMA, BERT), so that
   /// the first token's position is their number; ChatGLM's does not.
   bool prefix_takes_positions = false;
-  std::optional<ImageSpec> images;       ///< how pictures are wanted, if they are
-  int64_t image_tokens = 0;              ///< vectors one picture becomes
+  std::optional<ImageSpec> images;  ///< how pictures are wanted, if they are
+  int64_t image_tokens = 0;         ///< vectors one picture becomes
 };
 
 /// A pretrained model. Made from its config.json as Params, with random first values; the host then loads its tensors,
@@ -76,8 +76,9 @@ class PEFTLAB_API Model : public torch::nn::Module {
   /// the cached sequences: no pictures, no virtual tokens).
   virtual torch::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr) = 0;
 
-  /// Those of some rows, int64 [n] in ascending order: [n, hidden]. By default hidden()'s; a model overrides it to compute
-  /// its last layer for these rows alone (AttentionPlan::of_rows()). With a cache: the first call.
+  /// Those of some rows, int64 [n] in ascending order, on the model's device or on the CPU: [n, hidden]. By default
+  /// hidden()'s; a model overrides it to compute its last layer for these rows alone (AttentionPlan::of_rows()). With a
+  /// cache: the first call.
   virtual torch::Tensor hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache = nullptr);
 
   /// Logits of some of those rows: [rows, hidden] -> [rows, vocabulary], or [rows, labels] of a classifier. Called only

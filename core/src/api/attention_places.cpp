@@ -1,6 +1,7 @@
 #include "api/attention_places.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/to_device.h>
 
 #include <algorithm>
 
@@ -26,7 +27,12 @@ AttentionPlan::Places::Places(Layout given, torch::Device device, const KeyValue
 }
 
 AttentionPlan::Places::Places(const Places& all, const torch::Tensor& rows)
-    : layout(all.layout), device(all.device), room(all.room), decoding(all.decoding), seen(all.seen), asked(rows) {
+    : layout(all.layout),
+      device(all.device),
+      room(all.room),
+      decoding(all.decoding),
+      seen(all.seen),
+      asked(to_device(rows, device)) {
   const auto wanted = rows.to(torch::kCPU, torch::kInt64).contiguous();
   const int64_t *next = wanted.const_data_ptr<int64_t>(), *const end = next + wanted.numel();
   for (int64_t s = 0; s < sequences(); ++s) {
@@ -85,9 +91,9 @@ const std::optional<SequenceStarts>& AttentionPlan::Places::starts(int64_t prefi
   }
   if (!all_visible && !all_causal) return found;
   made.is_causal = !all_visible;
-  made.queries = torch::tensor(first_query, torch::kInt32).to(device);
-  made.keys = torch::tensor(first_key, torch::kInt32).to(device);
-  if (prefix > 0) made.key_rows = torch::tensor(key_rows, torch::kInt64).to(device);
+  made.queries = to_device(torch::tensor(first_query, torch::kInt32), device);
+  made.keys = to_device(torch::tensor(first_key, torch::kInt32), device);
+  if (prefix > 0) made.key_rows = to_device(torch::tensor(key_rows, torch::kInt64), device);
   found = std::move(made);
   return found;
 }

@@ -1,5 +1,6 @@
 #include <peftlab/batch.h>
 #include <peftlab/error.h>
+#include <peftlab/nn/to_device.h>
 
 #include <algorithm>
 
@@ -17,7 +18,7 @@ void Layout::add(int64_t length, int64_t visible_context) {
 }
 
 Batch Batch::to(torch::Device device) const {
-  const auto move = [&](const torch::Tensor& t) { return t.defined() ? t.to(device) : t; };
+  const auto move = [&](const torch::Tensor& t) { return t.defined() ? to_device(t, device) : t; };
   Batch moved = *this;
   moved.tokens = move(tokens);
   moved.labels = move(labels);

@@ -11,6 +11,7 @@
 #include <peftlab/nn/product.h>
 #include <peftlab/nn/rotary.h>
 #include <peftlab/nn/sublayer.h>
+#include <peftlab/nn/to_device.h>
 
 #include <cmath>
 
@@ -162,12 +163,22 @@ EmbeddingSite::Extended EmbeddingSite::extend(const torch::Tensor& embedded, con
     extended.layout.add(layout.length(s) + tokens_, context > 0 ? context + tokens_ : 0);
   }
   extended.rows = torch::cat(parts);
-  extended.own_rows = torch::cat(own).to(embedded.device());
+  extended.own_rows = to_device(torch::cat(own), embedded.device());
   return extended;
 }
 
 torch::Tensor EmbeddingSite::Extended::places(const torch::Tensor& asked) const {
-  return own_rows.defined() && asked.defined() ? own_rows.index_select(0, asked) : asked.defined() ? asked : own_rows;
+  if (!own_rows.defined() || !asked.defined()) return asked.defined() ? asked : own_rows;
+  if (asked.device() == own_rows.device()) return own_rows.index_select(0, asked);
+  // On the CPU, while the rows are on a GPU, which is not waited for: they are counted again.
+  const int64_t virtual_tokens = (layout.total() - own_rows.numel()) / layout.sequences();
+  const auto places = asked.clone();
+  int64_t *at = places.data_ptr<int64_t>(), *const end = at + places.numel();
+  for (int64_t s = 0; s < layout.sequences(); ++s) {
+    const int64_t in_front = (s + 1) * virtual_tokens;
+    for (; at != end && *at + in_front < layout.offsets[s + 1]; ++at) *at += in_front;
+  }
+  return places;
 }
 
 torch::Tensor inverse_frequencies(int64_t width, double base) {

@@ -34,6 +34,24 @@ TEST(Blueprint, HasShapesAndNoMemory) {
   EXPECT_GT(filled.weight.abs().sum().item<float>(), 0.0f);
 }
 
+TEST(EmbeddingSite, CountsTheSamePlacesOnTheCpuAsOnTheDevice) {
+  EmbeddingSite site("words", 4);
+  const auto front = torch::zeros({3, 4});
+  site.prepend([front] { return front; }, 3);
+  Layout layout;
+  for (const int64_t length : {2, 1, 4}) layout.add(length, 0);
+  auto extended = site.extend(torch::zeros({7, 4}), layout);
+  for (const std::vector<int64_t>& rows : {std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6}, {1, 2, 6}, {0}, {3, 4}, {}}) {
+    const auto asked = torch::tensor(rows, torch::kInt64);
+    extended.own_rows = extended.own_rows.cpu();
+    const auto wanted = extended.places(asked);
+    const auto here = extended;
+    extended.own_rows = torch::empty({7}, torch::TensorOptions(torch::kInt64).device(torch::kMeta));  // as if on a GPU
+    EXPECT_TRUE(torch::equal(extended.places(asked), wanted)) << rows.size();
+    extended = here;
+  }
+}
+
 TEST(Blueprint, IsFilledInPlace) {
   const Blueprint blueprint;
   Linear linear(3, 2);

@@ -5,6 +5,8 @@
 // promise, by number, and the first that is called in runs the block again and keeps what that run saves, in the same
 // order. So captured tensors, shared parameters and their order of accumulation need no care: it is the same graph.
 
+#include "api/random_state.h"
+
 #include <peftlab/error.h>
 #include <peftlab/nn/checkpointing.h>
 
@@ -57,32 +59,6 @@ class Saving {
 
  private:
   const MakeHooks* before_;
-};
-
-/// The generators a block on `device` draws from, as they were.
-class RandomState {
- public:
-  explicit RandomState(torch::Device device) {
-    remember(torch::Device(torch::kCPU));
-    if (device.is_cuda()) remember(device);
-  }
-
-  void restore() const {
-    for (const auto& [generator, state] : states_) {
-      at::Generator target = generator;
-      const std::lock_guard lock(target.mutex());
-      target.set_state(state);
-    }
-  }
-
- private:
-  void remember(torch::Device device) {
-    at::Generator generator = at::globalContext().defaultGenerator(device);
-    const std::lock_guard lock(generator.mutex());
-    states_.emplace_back(generator, generator.get_state());
-  }
-
-  std::vector<std::pair<at::Generator, torch::Tensor>> states_;
 };
 
 /// The mixed precision of operations on one kind of device.

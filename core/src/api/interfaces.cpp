@@ -5,6 +5,7 @@
 #include <peftlab/error.h>
 #include <peftlab/method.h>
 #include <peftlab/model.h>
+#include <peftlab/nn/to_device.h>
 
 namespace peftlab {
 
@@ -17,7 +18,8 @@ std::string Dataset::place(int64_t index) const { return "example " + std::to_st
 void Dataset::demonstrate_with(const Dataset&) {}
 
 torch::Tensor Model::hidden_at(const Batch& batch, const torch::Tensor& rows, KeyValueCache* cache) {
-  return hidden(batch, cache).index_select(0, rows);
+  const auto all = hidden(batch, cache);
+  return all.index_select(0, to_device(rows, all.device()));
 }
 
 torch::Tensor Model::front(const torch::Tensor&) {

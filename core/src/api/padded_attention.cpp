@@ -1,5 +1,7 @@
 #include "api/padded_attention.h"
 
+#include <peftlab/nn/to_device.h>
+
 #include <limits>
 
 namespace peftlab {
@@ -16,7 +18,7 @@ struct Padding {
     for (int64_t s = 0; s < sequences; ++s) {
       for (int64_t i = 0; i < rows[s].count; ++i) places.push_back(s * longest + i);
     }
-    scatter = torch::tensor(places, torch::kInt64).to(device);
+    scatter = to_device(torch::tensor(places, torch::kInt64), device);
   }
 
   /// [rows, heads, width] -> [sequences, heads, longest, width]
@@ -56,9 +58,9 @@ const torch::Tensor& mask(const AttentionPlan::Places& places, const AttentionSi
       std::fill_n(cell + sight.from, sight.to - sight.from, true);
     }
   }
-  cached = torch::zeros({n, 1, longest, columns}, torch::TensorOptions(dtype))
-               .masked_fill_(~visible, -std::numeric_limits<double>::infinity())
-               .to(places.device);
+  const auto made = torch::zeros({n, 1, longest, columns}, torch::TensorOptions(dtype))
+                        .masked_fill_(~visible, -std::numeric_limits<double>::infinity());
+  cached = to_device(made, places.device);
   return cached;
 }
 

@@ -67,6 +67,7 @@ struct TrainSection {
   bool shuffle = true;
   std::optional<int64_t> eval_every_steps;  ///< absent: every epoch
   bool gradient_checkpointing = false;
+  bool cuda_graphs = false;
   std::string optimizer = "adamw";
   int64_t threads = 0;  ///< 0: all
 

@@ -95,6 +95,7 @@ precision = "fp16"
 shuffle = false
 eval_every = 50
 gradient_checkpointing = false
+cuda_graphs = true
 optimizer = "adamw"
 threads = 2
 [[method]]
@@ -123,7 +124,7 @@ tokenize = "char"
   EXPECT_EQ(e.data.max_length, 64);
   EXPECT_EQ(to_json(e.data.dataset.options), R"({"workers":2})");
   EXPECT_EQ(e.data.dataset.where.at("workers"), (Location{"/lab/exp/compare.toml", 17, 11, 1}));
-  TrainSection t{std::nullopt, 300, 8, 2, 1.0, "cosine", 0.1, 0.01, 0.0, "fp16", false, 50, false, "adamw", 2};
+  TrainSection t{std::nullopt, 300, 8, 2, 1.0, "cosine", 0.1, 0.01, 0.0, "fp16", false, 50, false, true, "adamw", 2};
   EXPECT_EQ(e.train, t);
   const MethodSection& lora = e.methods.at(1);
   EXPECT_EQ(to_json(lora.plugins.at(0).options), R"({"rank":8,"targets":["query_key_value"]})");
@@ -206,7 +207,7 @@ error: `rank` belongs to plugin `lora`, not to [train]
    |
 17 | rank = 8
    | ^^^^
-   = keys of [train]: epochs, steps, batch_size, gradient_accumulation, learning_rate, lr_scheduler, warmup_ratio, weight_decay, max_grad_norm, precision, shuffle, eval_every, gradient_checkpointing, optimizer, threads
+   = keys of [train]: epochs, steps, batch_size, gradient_accumulation, learning_rate, lr_scheduler, warmup_ratio, weight_decay, max_grad_norm, precision, shuffle, eval_every, gradient_checkpointing, cuda_graphs, optimizer, threads
 
 error: `rank` must be an integer, found the string "8"
   --> compare.toml:24:8
@@ -439,6 +440,8 @@ TEST(ReadExperiment, RangesAndTypes) {
   EXPECT_EQ(messages(minimal_file(), {"model.pretrain=a.toml"}),
             "`pretrain` cannot stand beside `path`: give one of them\n");
   EXPECT_EQ(messages(minimal_file(), {"model.path=''"}), "`path` must be a path, found the string \"\"\n");
+  EXPECT_EQ(messages(minimal_file(), {"train.cuda_graphs=true", "train.gradient_checkpointing=true"}),
+            "`cuda_graphs` cannot be had beside gradient_checkpointing, which draws its random numbers anew\n");
   EXPECT_EQ(messages(minimal_file(), {"data.test=3"}), "`test` must be a string, found the integer 3\n");
   EXPECT_EQ(messages(minimal_file(), {"data.plugin=imagetext"}), "there is no dataset plugin `imagetext`\n");
   EXPECT_EQ(messages(minimal_file("[method]\nplugin = \"full\"\n")),
@@ -540,7 +543,7 @@ TEST(Overrides, ErrorsNameTheOverride) {
   EXPECT_EQ(errors(minimal_file(), {"train.stesp=5"}), R"(error: unknown key `stesp` in [train]
  --> --set train.stesp=5
   = did you mean `steps`?
-  = keys of [train]: epochs, steps, batch_size, gradient_accumulation, learning_rate, lr_scheduler, warmup_ratio, weight_decay, max_grad_norm, precision, shuffle, eval_every, gradient_checkpointing, optimizer, threads
+  = keys of [train]: epochs, steps, batch_size, gradient_accumulation, learning_rate, lr_scheduler, warmup_ratio, weight_decay, max_grad_norm, precision, shuffle, eval_every, gradient_checkpointing, cuda_graphs, optimizer, threads
 
 1 error; nothing was run)");
   EXPECT_EQ(messages(minimal_file(), {"steps"}), "--set takes KEY=VALUE, such as train.steps=100\n");

@@ -162,6 +162,9 @@ TrainSection read_train(Params& p, TrainSection t) {
   }
 
   t.gradient_checkpointing = p.get("gradient_checkpointing", t.gradient_checkpointing, "recompute to save memory");
+  t.cuda_graphs = p.get("cuda_graphs", t.cuda_graphs, "on a GPU: launch batches of one shape at once");
+  p.check(!t.cuda_graphs || !t.gradient_checkpointing, "cuda_graphs",
+          "cannot be had beside gradient_checkpointing, which draws its random numbers anew");
   t.optimizer = choice(p, "optimizer", t.optimizer, {"adamw", "paged_adamw", "adamw8bit"}, "update rule");
   t.threads = p.get<int64_t>("threads", t.threads, "threads a run may use; 0: its share of the cores");
   p.check(0 <= t.threads && t.threads <= 4096, "threads", "must be from 0 to 4096");

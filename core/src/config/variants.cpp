@@ -114,6 +114,10 @@ Table train_table(const TrainSection& t) {
                  {"gradient_checkpointing", t.gradient_checkpointing},
                  {"optimizer", t.optimizer},
                  {"threads", t.threads}};
+  // Only where it is asked for: runs from before there was such a thing stay what they are.
+  if (t.cuda_graphs) {
+    table["cuda_graphs"] = true;
+  }
   if (t.epochs) {
     table["epochs"] = *t.epochs;
   }

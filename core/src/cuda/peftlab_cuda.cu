@@ -1,3 +1,4 @@
+#include "cuda/graphs.h"
 #include "cuda/managed_memory.h"
 #include "cuda/peftlab_cuda.h"
 #include "cuda/quantized.h"
@@ -34,6 +35,6 @@ void synchronize(int device) {
 
 extern "C" __attribute__((visibility("default"))) peftlab::cuda::Functions peftlab_cuda_functions() {
   using namespace peftlab::cuda;
-  return {device_name,      reset_peak,   peak_bytes,       synchronize,
-          managed_allocate, managed_free, managed_prefetch, quantized_kernels};
+  return {device_name,      reset_peak,        peak_bytes,   synchronize,  managed_allocate, managed_free,
+          managed_prefetch, quantized_kernels, graph_record, graph_replay, graph_free};
 }

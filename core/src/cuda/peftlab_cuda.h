@@ -23,6 +23,10 @@ struct Functions {
   /// Begins to move managed memory to the device, beside the work under way there.
   void (*managed_prefetch)(int device, void* data, int64_t bytes);
   const DeviceKernels& (*quantized_kernels)();
+  /// Those of cuda/graphs.h.
+  void* (*graph_record)(int device, void (*work)(void*), void* given);
+  void (*graph_replay)(void* graph);
+  void (*graph_free)(void* graph);
 };
 
 }  // namespace peftlab::cuda

@@ -1,5 +1,7 @@
 #include "evaluate/continuation.h"
 
+#include <peftlab/nn/to_device.h>
+
 namespace peftlab::evaluate {
 
 Continuation::Continuation(Model& model, torch::Device device, const Batch& prompts,
@@ -7,7 +9,7 @@ Continuation::Continuation(Model& model, torch::Device device, const Batch& prom
     : model_(model), device_(device), cache_(room), texts_(std::move(texts)) {
   std::vector<int64_t> last;
   for (int64_t s = 0; s < prompts.layout.sequences(); ++s) last.push_back(prompts.layout.offsets[s + 1] - 1);
-  rows_ = model.hidden_at(prompts, torch::tensor(last, torch::kInt64).to(device), &cache_);
+  rows_ = model.hidden_at(prompts, torch::tensor(last, torch::kInt64), &cache_);
 }
 
 torch::Tensor Continuation::logits() { return model_.head(rows_).to(torch::kFloat32); }
@@ -24,7 +26,7 @@ void Continuation::reorder(const std::vector<int64_t>& kept) {
 
 void Continuation::keep(const std::vector<int64_t>& kept) {
   reorder(kept);
-  rows_ = rows_.index_select(0, torch::tensor(kept, torch::kInt64).to(device_));
+  rows_ = rows_.index_select(0, to_device(torch::tensor(kept, torch::kInt64), device_));
 }
 
 void Continuation::go_on(const std::vector<int64_t>& kept, const std::vector<int64_t>& next) {

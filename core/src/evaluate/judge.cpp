@@ -4,6 +4,7 @@
 #include "train/loss.h"
 
 #include <peftlab/error.h>
+#include <peftlab/nn/to_device.h>
 #include <peftlab/text_rules.h>
 
 #include <algorithm>
@@ -116,7 +117,7 @@ torch::Tensor ModelJudge::class_rows(const std::vector<int64_t>& indices) {
   for (size_t i = 0; i < indices.size(); ++i) {
     rows.push_back(batch.layout.offsets[i] + prompts_.encoded(indices[i]).class_at);
   }
-  return session_.model->hidden_at(batch, torch::tensor(rows, torch::kInt64).to(session_.device));
+  return session_.model->hidden_at(batch, torch::tensor(rows, torch::kInt64));
 }
 
 torch::Tensor ModelJudge::shared_class_rows(const std::vector<std::vector<int64_t>>& groups) {
@@ -232,8 +233,8 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
     KeyValueCache cache(longest);
     std::vector<int64_t> last;
     for (size_t s = 0; s < examples.size(); ++s) last.push_back(prompt.layout.offsets[s + 1] - 1);
-    const auto hidden = model.hidden_at(prompt, torch::tensor(last, torch::kInt64).to(session_.device), &cache);
-    const auto first_rows = hidden.index_select(0, torch::tensor(owner, torch::kInt64).to(session_.device));
+    const auto hidden = model.hidden_at(prompt, torch::tensor(last, torch::kInt64), &cache);
+    const auto first_rows = hidden.index_select(0, to_device(torch::tensor(owner, torch::kInt64), session_.device));
     cache.select(torch::tensor(owner, torch::kInt64));
 
     // Row 0 of an answer is predicted by the prompt's last row, row i by row i - 1 of the answer: its last token is read
@@ -256,7 +257,7 @@ std::vector<Likelihood> ModelJudge::likelihoods_by_prompt(const std::vector<Cand
       labels.insert(labels.end(), answers[i].begin(), answers[i].end());
     }
     const auto losses =
-        train::losses_of(model, {torch::cat(rows), torch::tensor(labels, torch::kInt64).to(session_.device)})
+        train::losses_of(model, {torch::cat(rows), to_device(torch::tensor(labels, torch::kInt64), session_.device)})
             .to(torch::kCPU, torch::kFloat64);
     const double* next = losses.data_ptr<double>();
     for (size_t i = at; i < end; ++i) {

@@ -169,6 +169,7 @@ TEST(VariantKey, ChangesWithTheOutcomeAndWithNothingElse) {
   EXPECT_TRUE(changed([](RunSpec& r) { r.train.shuffle = false; }));
   EXPECT_TRUE(changed([](RunSpec& r) { r.train.eval_every_steps = 7; }));
   EXPECT_TRUE(changed([](RunSpec& r) { r.train.gradient_checkpointing = true; }));
+  EXPECT_TRUE(changed([](RunSpec& r) { r.train.cuda_graphs = true; }));
   EXPECT_TRUE(changed([](RunSpec& r) { r.train.optimizer = "other"; }));
   EXPECT_TRUE(changed([](RunSpec& r) { r.train.threads = 3; }));
 

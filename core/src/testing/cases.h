@@ -13,7 +13,7 @@ Encoded labelled(std::vector<int64_t> tokens, size_t answer, int64_t context);
 /// A model of the file `config`, with weights drawn from `seed`, in evaluation mode. Throws: what its constructor throws;
 /// ConfigError with all that is wrong with the file.
 std::shared_ptr<Model> model_of(const std::function<std::shared_ptr<Model>(Params&)>& model,
-                                  const std::filesystem::path& config, uint64_t seed = 7);
+                                const std::filesystem::path& config, uint64_t seed = 7);
 
 /// Three short examples with answers (or classes) that suit the model, and pictures for those that name one.
 std::vector<Example> short_examples(const ModelFacts& facts);

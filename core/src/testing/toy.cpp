@@ -2,6 +2,7 @@
 
 #include <peftlab/error.h>
 #include <peftlab/nn/checkpointing.h>
+#include <peftlab/nn/to_device.h>
 
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -116,7 +117,7 @@ torch::Tensor ToyModel::hidden_at(const Batch& batch, const torch::Tensor& asked
   const AttentionPlan plan(extended.layout, rows.device(), cache);
   const AttentionPlan last = plan.of_rows(extended.places(asked));
 
-  torch::Tensor x = extended.rows + positions_->forward(plan.positions().to(rows.device()));
+  torch::Tensor x = extended.rows + positions_->forward(to_device(plan.positions(), rows.device()));
   if (cache) cache->layers.resize(layers_.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto run = [layer = layers_[i], plan = i + 1 < layers_.size() ? plan : last,

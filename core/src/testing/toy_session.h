@@ -13,9 +13,12 @@
 namespace peftlab::testing {
 
 /// The toy model, frozen, with one method attached from seed 0; not training.
-inline attach::Session toy_session(const std::string& plugin, const Table& options = {}) {
+inline attach::Session toy_session(const std::string& plugin, const Table& options = {},
+                                   torch::Device device = torch::kCPU) {
   attach::Session session;
+  session.device = device;
   session.model = std::make_shared<ToyModel>();
+  session.model->to(device);
   session.model->freeze();
   session.tokenizer = std::make_unique<ToyTokenizer>();
   torch::manual_seed(0);

@@ -28,7 +28,7 @@ Encoded encode(const Dataset& data, int64_t index, const Model& model, const Tok
 
 Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_t max_length, torch::Device device,
            bool with_target, bool packed)
-    : data_(data), model_(model), device_(device), pictures_(data, model, device) {
+    : data_(data), model_(model), device_(device), pictures_(data, model, device), ahead_(device) {
   const int64_t holds = model.facts().max_length;
   if (max_length > holds) {
     throw ConfigError("max_length is " + std::to_string(max_length) + ", the model holds " + std::to_string(holds) +
@@ -49,8 +49,8 @@ Feed::Feed(const Dataset& data, Model& model, const Tokenizer& tokenizer, int64_
 }
 
 void Feed::add(Encoded encoded) {
-  labelled_.push_back(std::count_if(encoded.labels.begin(), encoded.labels.end(),
-                                    [](int64_t label) { return label != kNoLabel; }));
+  labelled_.push_back(
+      std::count_if(encoded.labels.begin(), encoded.labels.end(), [](int64_t label) { return label != kNoLabel; }));
   encoded_.push_back(std::move(encoded));
 }
 
@@ -91,19 +91,29 @@ void Feed::prefetch(const std::vector<int64_t>& indices) {
   }
   if (!pictured.empty()) settle();
   pictures_.prefetch(pictured);
+  if (pictured.empty() || pictures_.has_all()) ahead_.send(indices, packed(indices, encoded_of(indices)));
 }
 
 void Feed::settle() {
   if (shared_.keeps() && !pictures_.is_settled()) make_features();
 }
 
-Batch Feed::batch(const std::vector<int64_t>& indices) {
+std::vector<Encoded> Feed::encoded_of(const std::vector<int64_t>& indices) const {
   std::vector<Encoded> encoded;
   for (const int64_t index : indices) encoded.push_back(encoded_[index]);
-  return batch(indices, encoded);
+  return encoded;
+}
+
+Batch Feed::batch(const std::vector<int64_t>& indices) {
+  if (auto ready = ahead_.take(indices)) return *std::move(ready);
+  return batch(indices, encoded_of(indices));
 }
 
 Batch Feed::batch(const std::vector<int64_t>& indices, const std::vector<Encoded>& encoded) {
+  return on_device(packed(indices, encoded), device_);
+}
+
+Batch Feed::packed(const std::vector<int64_t>& indices, const std::vector<Encoded>& encoded) {
   Batch batch = pack(encoded);
   std::vector<int64_t> pictured;
   for (size_t i = 0; i < indices.size(); ++i) {
@@ -115,7 +125,7 @@ Batch Feed::batch(const std::vector<int64_t>& indices, const std::vector<Encoded
     pictures_.put_into(batch, pictured);
     picture_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  return batch.to(device_);
+  return batch;
 }
 
 }  // namespace peftlab::train

@@ -4,6 +4,7 @@
 /// From a data set to batches: examples are made ids once; their pictures come decoded, or as what a frozen front makes of
 /// them.
 
+#include "train/copy_ahead.h"
 #include "train/pictures.h"
 #include "train/shared_features.h"
 
@@ -53,10 +54,12 @@ class Feed {
   /// How long batch() took for pictures so far: waiting until they are decoded, and making features of them.
   double picture_seconds() const { return picture_seconds_; }
 
-  /// Begins to decode the pictures of a coming batch; batch() then waits for them only if they are not ready.
+  /// Begins to decode the pictures of a coming batch, or, where there are none to decode, to copy it to the device;
+  /// batch() then waits only if it is not ready.
   void prefetch(const std::vector<int64_t>& indices);
 
-  /// The batch of these examples on the device, with pictures or, where the front is frozen, their features.
+  /// The batch of these examples on the device, with pictures or, where the front is frozen, their features. Its labels
+  /// stay on the CPU.
   Batch batch(const std::vector<int64_t>& indices);
 
   /// The picture part of a batch for any ids: `encoded` belongs to the examples `indices`.
@@ -65,6 +68,9 @@ class Feed {
  private:
   void add(Encoded encoded);
   void settle();
+  std::vector<Encoded> encoded_of(const std::vector<int64_t>& indices) const;
+  /// On the CPU.
+  Batch packed(const std::vector<int64_t>& indices, const std::vector<Encoded>& encoded);
   void add_packed(const Tokenizer& tokenizer, int64_t max_length);
 
   const Dataset& data_;
@@ -74,6 +80,7 @@ class Feed {
   std::vector<int64_t> labelled_;
   SharedFeatures shared_;
   Pictures pictures_;
+  CopyAhead ahead_;
   double picture_seconds_ = 0.0;
 };
 

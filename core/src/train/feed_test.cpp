@@ -1,5 +1,6 @@
 #include "train/feed.h"
 
+#include <peftlab/testing/texts.h>
 #include <peftlab/testing/toy.h>
 
 #include <gtest/gtest.h>
@@ -135,8 +136,12 @@ TEST(Feed, AllFeaturesAtOnceAreThoseOfTheDataSetsGroups) {
 TEST(Feed, SharedFeaturesAreMadeOnceAndTheSame) {
   const auto folder = std::filesystem::path(::testing::TempDir()) / "feed_shared";
   std::filesystem::remove_all(folder);
-  const SharedFeatures shared(folder, [] { return Table(); }, [](const std::string& line) { ADD_FAILURE() << line; });
-  const auto fresh = [&] { return SharedFeatures(folder, [] { return Table(); }, [](const auto&) {}); };
+  const SharedFeatures shared(
+      folder, [] { return Table(); }, [](const std::string& line) { ADD_FAILURE() << line; });
+  const auto fresh = [&] {
+    return SharedFeatures(
+        folder, [] { return Table(); }, [](const auto&) {});
+  };
   FeedOfPictures alone, cold, warm, same_process;
   const auto wanted = features_of(alone, kSorted);
   cold.feed.share(shared);
@@ -178,6 +183,24 @@ TEST(Feed, PicturesAreGivenWhereTheFrontIsNotFrozen) {
   EXPECT_FALSE(batch.image_features.defined());
   EXPECT_TRUE(torch::equal(batch.images.mean({1, 2, 3}), torch::tensor({2.0f, 7.0f})));
   EXPECT_EQ(own.model.computed, 0);
+}
+
+TEST(Feed, ABatchSentAheadIsTheSame) {
+  const testing::Texts texts({{"cat", "meow"}, {"dog", "woof"}, {"cow", "moo"}});
+  testing::ToyModel model;
+  const testing::ToyTokenizer tokenizer;
+  Feed feed(texts, model, tokenizer, 0, torch::kCPU);
+  const std::vector<int64_t> first = {2, 0}, second = {1};
+  const Batch wanted = feed.batch(first);
+  feed.prefetch(first);
+  const Batch other = feed.batch(second);
+  EXPECT_EQ(other.layout.sequences(), 1) << "the one that was sent ahead is another";
+  for (int time = 0; time < 2; ++time) {  // as it was sent, then packed anew
+    const Batch found = feed.batch(first);
+    EXPECT_TRUE(torch::equal(found.tokens, wanted.tokens));
+    EXPECT_TRUE(torch::equal(found.labels, wanted.labels));
+    EXPECT_EQ(found.layout, wanted.layout);
+  }
 }
 
 }  // namespace

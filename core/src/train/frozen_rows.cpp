@@ -1,5 +1,7 @@
 #include "train/frozen_rows.h"
 
+#include <peftlab/nn/to_device.h>
+
 #include <ATen/Context.h>
 
 #include <algorithm>
@@ -118,7 +120,7 @@ LabelledRows FrozenRows::of(const std::vector<int64_t>& examples) {
     }
   }
   const auto on_device = [&](const std::vector<int64_t>& numbers) {
-    return torch::tensor(numbers, torch::kInt64).to(rows_.device());
+    return to_device(torch::tensor(numbers, torch::kInt64), rows_.device());
   };
   return {rows_.index_select(0, on_device(wanted)), on_device(labels)};
 }

@@ -136,12 +136,12 @@ TEST(FrozenRows, TrainTheHeadAsComputingThemEachTimeDoes) {
 /// A head trained for three epochs, its hidden states shared in `folder`.
 struct SharedRun {
   TensorMap trained;
-  int computed = 0;                ///< calls of hidden()
+  int computed = 0;               ///< calls of hidden()
   std::vector<std::string> told;  ///< of files
 };
 
-SharedRun shared_run(const std::filesystem::path& folder, const Headed::Change& change = kAsItIs, int64_t batch_size = 2,
-                     int64_t seed = 0) {
+SharedRun shared_run(const std::filesystem::path& folder, const Headed::Change& change = kAsItIs,
+                     int64_t batch_size = 2, int64_t seed = 0) {
   config::TrainSection section;
   section.steps = 12;
   section.batch_size = batch_size;

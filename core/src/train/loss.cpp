@@ -3,6 +3,7 @@
 #include "api/pointwise.h"
 
 #include <peftlab/nn/checkpointing.h>
+#include <peftlab/nn/to_device.h>
 
 #include <ATen/autocast_mode.h>
 #include <torch/torch.h>
@@ -29,7 +30,7 @@ Autocast::~Autocast() {
 
 LabelledRows labelled_rows(Model& model, const Batch& batch) {
   const auto at = torch::nonzero(batch.labels != kNoLabel).squeeze(1);
-  return {model.hidden_at(batch, at), batch.labels.index_select(0, at)};
+  return {model.hidden_at(batch, at), to_device(batch.labels.index_select(0, at), batch.tokens.device())};
 }
 
 torch::Tensor losses_of(Model& model, const LabelledRows& labelled) {

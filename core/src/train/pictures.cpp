@@ -1,5 +1,7 @@
 #include "train/pictures.h"
 
+#include <peftlab/nn/to_device.h>
+
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -101,7 +103,7 @@ std::vector<torch::Tensor> Pictures::load(const std::vector<int64_t>& indices) c
 
 torch::Tensor Pictures::features(const std::vector<torch::Tensor>& images) {
   const torch::NoGradGuard no_grad;
-  return model_.front(torch::stack(images).to(device_)).to(torch::kCPU);
+  return model_.front(to_device(torch::stack(images), device_)).to(torch::kCPU);
 }
 
 bool Pictures::keeps_features() {

@@ -43,6 +43,9 @@ class Pictures {
   /// Whether make_all() or group() was called.
   bool is_settled() const { return is_settled_; }
 
+  /// Whether the features of all are there, so that put_into() only reads them.
+  bool has_all() const { return all_.defined(); }
+
   /// Begins to decode what put_into() will need for these examples.
   void prefetch(const std::vector<int64_t>& pictured);
 

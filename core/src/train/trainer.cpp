@@ -18,6 +18,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 namespace peftlab::train {
 namespace {
@@ -51,6 +52,14 @@ std::filesystem::path paging_folder(const Watch& watch) {
   return watch.resume_file.has_parent_path() ? watch.resume_file.parent_path() : std::filesystem::temp_directory_path();
 }
 
+/// Where the section asks for CUDA graphs and there is something that can record them.
+std::unique_ptr<GraphedSteps> graphs_of(const attach::Session& session, const config::TrainSection& section,
+                                        const Watch& watch) {
+  if (!section.cuda_graphs || (!watch.recorder && !session.device.is_cuda())) return nullptr;
+  return std::make_unique<GraphedSteps>(session.device,
+                                        watch.recorder ? watch.recorder : cuda_graph_recorder(session.device));
+}
+
 /// One run of the loop; a class so that a step reads without a dozen arguments.
 class Loop {
  public:
@@ -66,6 +75,7 @@ class Loop {
                                   {.weight_decay = section.weight_decay, .rate_factors = session.rate_factors()},
                                   paging_folder(watch))),
         scaler_(section.precision == "fp16"),
+        graphs_(graphs_of(session, section, watch)),
         total_(planned_steps(section, feed.size())),
         in_epoch_(steps_in_epoch(section, feed.size())),
         every_(section.eval_every_steps.value_or(in_epoch_)) {}
@@ -128,6 +138,61 @@ class Loop {
     return losses_of(*session_.model, labelled);
   }
 
+  /// Adds the gradients of a micro-batch, one of `batches` in a step whose loss is a mean over `labelled` positions, to
+  /// those that are there. Gives its part of the loss.
+  torch::Tensor accumulate(const std::vector<int64_t>& examples, const std::vector<int64_t>* ahead, int64_t labelled,
+                           size_t batches) {
+    if (graphs_ && !frozen_) return accumulate_by_graph(examples, ahead, labelled, batches);
+    const torch::Tensor loss = losses(examples, ahead).sum() / static_cast<double>(labelled);
+    (with_penalties(loss, batches) * scaler_.scale()).backward();
+    make_dense(trained_);
+    return loss;
+  }
+
+  torch::Tensor accumulate_by_graph(const std::vector<int64_t>& examples, const std::vector<int64_t>* ahead,
+                                    int64_t labelled, size_t batches) {
+    const PassInputs inputs = pass_inputs(feed_.batch(examples), labelled, scaler_.scale());
+    if (ahead) feed_.prefetch(*ahead);
+    const auto found = graphs_->run(inputs, static_cast<int64_t>(batches),
+                                    [this, batches](const PassInputs& in) { return pass(in, batches); });
+    result_.graphed_batches = graphs_->replayed();
+    const torch::NoGradGuard no_grad;
+    auto gradient = found.begin();
+    for (const auto& [name, parameter] : trained_) {
+      if (!(++gradient)->defined()) continue;
+      torch::Tensor& sum = parameter.mutable_grad();
+      // What a graph gave lies where its next run writes.
+      sum = sum.defined() ? sum + *gradient : batches > 1 ? gradient->clone() : *gradient;
+    }
+    return found.front();
+  }
+
+  /// The loss and the gradient of each trained tensor, which are left as they are.
+  PassOutputs pass(const PassInputs& in, size_t batches) {
+    torch::Tensor loss;
+    {
+      const Autocast autocast(section_.precision, session_.device);
+      loss = losses_of(*session_.model, {session_.model->hidden_at(in.batch, in.at), in.labels}).sum() / in.divisor;
+    }
+    std::vector<torch::Tensor> before;
+    for (const auto& [name, parameter] : trained_) before.push_back(std::exchange(parameter.mutable_grad(), {}));
+    (with_penalties(loss, batches) * in.scale).backward();
+    PassOutputs found = {loss.detach()};
+    auto kept = before.begin();
+    for (const auto& [name, parameter] : trained_) found.push_back(std::exchange(parameter.mutable_grad(), *kept++));
+    return found;
+  }
+
+  /// What is minimized: a batch's share of the step's penalties, as its loss is.
+  torch::Tensor with_penalties(torch::Tensor loss, size_t batches) const {
+    for (const auto& attached : session_.methods) {
+      if (const auto penalty = attached.method->penalty(); penalty.defined()) {
+        loss = loss + penalty / static_cast<double>(batches);
+      }
+    }
+    return loss;
+  }
+
   void epoch(int64_t number) {
     const auto steps = epoch_steps(epoch_order(feed_.size(), seed_, number, section_.shuffle), section_.batch_size,
                                    section_.gradient_accumulation);
@@ -158,21 +223,13 @@ class Loop {
 
     StepReport report{.step = result_.steps + 1, .steps = total_, .learning_rate = rate};
     for (size_t i = 0; i < batches.size(); ++i) {
-      torch::Tensor loss =
-          losses(batches[i], i + 1 < batches.size() ? &batches[i + 1] : next).sum() / static_cast<double>(labelled);
-      report.loss += loss.item<double>();
+      const auto* ahead = i + 1 < batches.size() ? &batches[i + 1] : next;
+      // Asked for when the backward pass is under way: on a GPU it is waited for here.
+      report.loss += accumulate(batches[i], ahead, labelled, batches.size()).item<double>();
       if (!std::isfinite(report.loss)) {
         throw TrainError(fmt::format("the loss of step {} is {} (learning rate {:g}): training diverged", report.step,
                                      report.loss, rate));
       }
-      for (const auto& attached : session_.methods) {
-        // A batch's share of the step's, as its loss is.
-        if (const auto penalty = attached.method->penalty(); penalty.defined()) {
-          loss = loss + penalty / static_cast<double>(batches.size());
-        }
-      }
-      (loss * scaler_.scale()).backward();
-      make_dense(trained_);
       for (const int64_t index : batches[i]) report.tokens += static_cast<int64_t>(feed_.encoded(index).tokens.size());
       result_.examples += static_cast<int64_t>(batches[i].size());
     }
@@ -227,6 +284,7 @@ class Loop {
   const std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<FrozenRows> frozen_;
   LossScaler scaler_;
+  const std::unique_ptr<GraphedSteps> graphs_;
   const int64_t total_, in_epoch_, every_;
   TrainResult result_;
 };

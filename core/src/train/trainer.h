@@ -6,6 +6,7 @@
 #include "attach/session.h"
 #include "config/experiment.h"
 #include "train/feed.h"
+#include "train/graphed_steps.h"
 #include "train/loss_scaler.h"
 
 #include <cstdint>
@@ -36,6 +37,7 @@ struct TrainResult {
   int64_t tokens_before = 0;  ///< the parts of them from before a resume
   int64_t examples_before = 0;
   int64_t skipped_steps = 0;       ///< by loss scaling
+  int64_t graphed_batches = 0;     ///< micro-batches launched as a CUDA graph, since the last resume
   int64_t optimizer_bytes = 0;     ///< the optimizer's state
   bool interrupted = false;        ///< stopped by Watch::stop; after a step, a resume point was written
 };
@@ -54,6 +56,8 @@ struct Watch {
   std::function<void(const TrainResult& so_far)> milestone;
   /// Asked after every step, and while features are made: true ends the loop.
   std::function<bool()> stop;
+  /// What records passes for cuda_graphs; empty: the GPU's own, where there is one.
+  Recorder recorder;
   /// Where the state to go on from is kept; empty: nowhere. It is written at milestones and when stopped.
   std::filesystem::path resume_file;
 };

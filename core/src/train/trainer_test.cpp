@@ -1,8 +1,9 @@
 /// The loop on a toy model: what it promises about batches, resuming and divergence.
 
+#include "train/trainer.h"
+#include "testing/fake_recorder.h"
 #include "testing/toy_session.h"
 #include "train/loss.h"
-#include "train/trainer.h"
 
 #include <peftlab/error.h>
 #include <peftlab/testing/texts.h>
@@ -17,8 +18,13 @@ namespace {
 namespace fs = std::filesystem;
 
 const testing::Texts& words() {
-  static const testing::Texts kWords({{"cat", "meow"}, {"dog", "woof"}, {"cow", "moo"}, {"duck", "quack"}, {"pig", "oink"},
-                                      {"bee", "buzz"}, {"owl", "hoot"}});
+  static const testing::Texts kWords({{"cat", "meow"},
+                                      {"dog", "woof"},
+                                      {"cow", "moo"},
+                                      {"duck", "quack"},
+                                      {"pig", "oink"},
+                                      {"bee", "buzz"},
+                                      {"owl", "hoot"}});
   return kWords;
 }
 
@@ -79,6 +85,34 @@ TEST(Trainer, AccumulatedBatchesAreOneBatch) {
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(first.losses[i], second.losses[i], 1e-5);
 }
 
+TEST(Trainer, PassesLaunchedAsGraphsChangeNoBit) {
+  // Any two of them are a batch of one shape.
+  const testing::Texts even({{"cat", "meow"}, {"dog", "woof"}, {"owl", "hoot"}, {"bee", "buzz"}});
+  for (const std::string precision : {"fp32", "bf16"}) {
+    for (const int64_t accumulation : {1, 2}) {
+      std::vector<Trained> trained;
+      for (const bool by_graph : {false, true}) {
+        auto session = testing::toy_session("lora", {{"dropout", 0.5}});
+        auto section = section_of(8);
+        section.gradient_accumulation = accumulation;
+        section.precision = precision;
+        section.cuda_graphs = by_graph;
+        Feed feed(even, *session.model, *session.tokenizer, 0, torch::kCPU);
+        Trained& run = trained.emplace_back();
+        Watch watch;
+        watch.recorder = testing::fake_recording;
+        watch.step = [&](const StepReport& step) { run.losses.push_back(step.loss); };
+        run.result = train(session, feed, section, 0, watch);
+        for (const auto& [name, tensor] : session.trained()) run.tensors[name] = tensor.detach().clone();
+      }
+      EXPECT_EQ(trained[0].result.graphed_batches, 0);
+      EXPECT_EQ(trained[1].result.graphed_batches, 8 * accumulation - 3) << "all but two and the one that was recorded";
+      EXPECT_EQ(trained[0].losses, trained[1].losses) << precision << " " << accumulation;
+      expect_equal(trained[0].tensors, trained[1].tensors);
+    }
+  }
+}
+
 TEST(Trainer, CheckpointingChangesNoBit) {
   for (const std::string precision : {"fp32", "bf16"}) {
     auto a = testing::toy_session("lora", {{"dropout", 0.5}}), b = testing::toy_session("lora", {{"dropout", 0.5}});
@@ -97,7 +131,7 @@ TEST(Trainer, CheckpointingChangesNoBit) {
 std::vector<std::string> methods_that_train() {
   std::vector<std::string> names = registry::Registry({testing::plugin_folder()}).names(Kind::method);
   std::erase(names, "none");
-  std::erase(names, "head");  // the toy has no classes
+  std::erase(names, "head");       // the toy has no classes
   std::erase(names, "quantized");  // only changes how the base is stored
   return names;
 }

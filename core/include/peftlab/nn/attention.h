@@ -92,8 +92,9 @@ class PEFTLAB_API AttentionPlan {
   /// Throws: Error if there are not as many sequences as in the cache.
   AttentionPlan(Layout layout, torch::Device device, const KeyValueCache* cache = nullptr);
 
-  /// The plan of a last layer of which only these rows are read, int64 [n] ascending: all rows are seen, but only these
-  /// see, so that what follows attention is computed for them alone. Undefined: this plan.
+  /// The plan of a last layer of which only these rows are read, int64 [n] ascending, on the plan's device or on the CPU:
+  /// all rows are seen, but only these see, so that what follows attention is computed for them alone. Undefined: this
+  /// plan.
   AttentionPlan of_rows(const torch::Tensor& rows) const;
 
   const Layout& layout() const;

@@ -44,7 +44,8 @@ class PEFTLAB_API EmbeddingSite : public torch::nn::Module {
     Layout layout;           ///< lengths and contexts grown by the virtual tokens (a context of 0 stays 0)
     torch::Tensor own_rows;  ///< int64 [total]: where the batch's own rows went; undefined if nothing was added
 
-    /// Where `asked` of the batch's own rows went, int64 [n]; undefined, which means all: all of them.
+    /// Where `asked` of the batch's own rows went, int64 [n] on the device of `asked`; undefined, which means all: all
+    /// of them.
     torch::Tensor places(const torch::Tensor& asked) const;
   };
   /// embedded [total, width] as `layout` says.
