@@ -161,8 +161,7 @@ void add_fronts(Comparison& comparison) {
 Comparison comparison(const store::Store& store, const std::string& experiment) {
   Comparison result;
   result.experiment = store.resolve_experiment(experiment);
-  for (const store::ExperimentRow& row : store.experiments()) {
-    if (row.name != result.experiment) continue;
+  for (const store::ExperimentRow& row : store.experiments(result.experiment)) {
     result.primary = row.primary_metric;
     result.baseline = row.baseline;
   }

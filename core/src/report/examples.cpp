@@ -116,9 +116,7 @@ std::vector<ExampleTest> example_tests(const store::Store& store, const std::str
 std::vector<MethodExamples> method_example_tests(const store::Store& store, const std::string& experiment) {
   const std::string name = store.resolve_experiment(experiment);
   std::string baseline;
-  for (const store::ExperimentRow& row : store.experiments()) {
-    if (row.name == name) baseline = row.baseline;
-  }
+  for (const store::ExperimentRow& row : store.experiments(name)) baseline = row.baseline;
   if (baseline.empty()) throw ConfigError("experiment \"" + name + "\" has no baseline to compare examples with");
   std::map<std::string, bool> higher_is_better;
   for (const store::CompareRow& row : store.compare(name)) higher_is_better[row.metric] = row.higher_is_better;

@@ -127,6 +127,29 @@ TEST_F(Paired, NoSeedInCommon) {
   EXPECT_EQ(row.verdict, "too few seeds");
 }
 
+TEST_F(StoreTest, ExperimentsAreKeptApart) {
+  // The same labels, seeds and metric: lora less full is 1 and 2 in "e", -4 and -4 in "f".
+  const auto put = [&](const std::string& name, const std::vector<double>& full, const std::vector<double>& lora) {
+    const auto ids = begin({"full", "lora"}, "accuracy", name);
+    for (const int64_t seed : {0, 1}) {
+      finish(ids.at("full"), seed, full.at(static_cast<size_t>(seed)));
+      finish(ids.at("lora"), seed, lora.at(static_cast<size_t>(seed)));
+    }
+  };
+  put("e", {1, 2}, {2, 4});
+  put("f", {5, 6}, {1, 2});
+  const Rows means = query(path(), "SELECT experiment, label, n, mean FROM v_compare ORDER BY experiment, label");
+  const Cell two = int64_t{2};
+  EXPECT_THAT(means.rows, ElementsAre(ElementsAre(Cell("e"), Cell("full"), two, Cell(1.5)),
+                                      ElementsAre(Cell("e"), Cell("lora"), two, Cell(3.0)),
+                                      ElementsAre(Cell("f"), Cell("full"), two, Cell(5.5)),
+                                      ElementsAre(Cell("f"), Cell("lora"), two, Cell(1.5))));
+  const Rows pairs = query(path(), "SELECT experiment, n, mean_difference FROM v_paired ORDER BY experiment");
+  EXPECT_THAT(pairs.rows, ElementsAre(ElementsAre(Cell("e"), two, Cell(1.5)), ElementsAre(Cell("f"), two, Cell(-4.0))));
+  EXPECT_EQ(store_.compare("f").size(), 2u);
+  EXPECT_EQ(store_.paired("f").at(0).mean_difference, -4.0);
+}
+
 TEST_F(StoreTest, AMetricKeepsItsDirection) {
   const Id lora = begin({"lora"}).at("lora");
   finish(lora, 0, 0.5);

@@ -15,6 +15,10 @@ constexpr const char* kRunColumns =
     "trainable_parameters, total_parameters, train_seconds, peak_memory_bytes, is_current, is_baseline, is_newest, "
     "error_kind, error_text, created_ms, started_ms, ended_ms, role, of_label, examples_per_second, tokens_per_second";
 
+/// Experiments `e`, that of the newest invocation first.
+constexpr const char* kNewestFirst =
+    "(SELECT max(invocation_id) FROM invocations i WHERE i.experiment_id = e.experiment_id) DESC";
+
 RunRow run_row(const Statement& s) {
   RunRow row;
   row.uuid = s.text(0);
@@ -99,16 +103,18 @@ bool is_uuid_prefix(const std::string& text) {
 
 }  // namespace
 
-std::vector<ExperimentRow> Store::experiments() const {
-  Statement s = impl_->db.prepare(
+std::vector<ExperimentRow> Store::experiments(const std::string& experiment) const {
+  // + as in v_run_score: each experiment would count through the finished runs of all.
+  Statement s = impl_->db.prepare(fmt::format(
       "SELECT e.uuid, e.name, e.primary_metric, "
       "(SELECT label FROM variants v WHERE v.experiment_id = e.experiment_id AND v.is_baseline = 1), "
       "(SELECT count(*) FROM runs JOIN variants v USING (variant_id) WHERE v.experiment_id = e.experiment_id), "
       "(SELECT count(*) FROM runs r JOIN variants v USING (variant_id) WHERE v.experiment_id = e.experiment_id "
-      "AND r.state = 'finished'), e.created_ms, "
+      "AND +r.state = 'finished'), e.created_ms, "
       "(SELECT at_ms FROM invocations i WHERE i.experiment_id = e.experiment_id ORDER BY invocation_id DESC LIMIT 1) "
-      "FROM experiments e ORDER BY (SELECT max(invocation_id) FROM invocations i WHERE "
-      "i.experiment_id = e.experiment_id) DESC");
+      "FROM experiments e {}ORDER BY {}",
+      experiment.empty() ? "" : "WHERE e.name = ? ", kNewestFirst));
+  if (!experiment.empty()) s.bind(experiment);
   std::vector<ExperimentRow> rows;
   while (s.step()) {
     rows.push_back(
@@ -118,21 +124,23 @@ std::vector<ExperimentRow> Store::experiments() const {
 }
 
 std::string Store::resolve_experiment(const std::string& experiment) const {
+  if (impl_->db.prepare("SELECT 1 FROM experiments WHERE name = ?").bind(experiment).step()) return experiment;
+  Statement names = impl_->db.prepare(fmt::format("SELECT name FROM experiments e ORDER BY {}", kNewestFirst));
   std::string known;
-  for (const ExperimentRow& row : experiments()) {
-    if (experiment.empty() || row.name == experiment) return row.name;
-    known += (known.empty() ? "" : ", ") + row.name;
+  while (names.step()) {
+    if (experiment.empty()) return names.text(0);
+    known += (known.empty() ? "" : ", ") + names.text(0);
   }
   if (known.empty()) throw ConfigError(fmt::format("the store {} holds no experiment", impl_->folder.string()));
   throw ConfigError(fmt::format("the store has no experiment \"{}\"; it has: {}", experiment, known));
 }
 
 std::vector<RunRow> Store::runs(const std::string& experiment) const {
-  Statement s =
-      impl_->db.prepare(fmt::format("SELECT {} FROM v_runs WHERE ?1 = '' OR experiment = ?1 "
-                                    "ORDER BY experiment_id, is_current DESC, position, label, seed, attempt",
-                                    kRunColumns));
-  s.bind(experiment);
+  // Not `? = '' OR experiment = ?`: no index serves an OR with a constant, and all runs would be read for a few.
+  Statement s = impl_->db.prepare(
+      fmt::format("SELECT {} FROM v_runs {}ORDER BY experiment_id, is_current DESC, position, label, seed, attempt",
+                  kRunColumns, experiment.empty() ? "" : "WHERE experiment = ? "));
+  if (!experiment.empty()) s.bind(experiment);
   std::vector<RunRow> rows;
   while (s.step()) rows.push_back(run_row(s));
   return rows;

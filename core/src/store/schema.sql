@@ -284,19 +284,20 @@ WHERE NOT EXISTS (SELECT 1 FROM metric_points q WHERE q.run_id = p.run_id AND q.
 
 -- train_seconds is the sum over the segments; absent if one whose steps count has left no time (see v_lost_time).
 CREATE VIEW v_lost_time AS
-SELECT DISTINCT p.run_id AS run_id
-FROM metric_points p JOIN metrics m USING (metric_id) JOIN runs r USING (run_id)
-WHERE m.name = 'train/loss' AND r.segment > 0
-  AND NOT EXISTS (SELECT 1 FROM metric_points q WHERE q.run_id = p.run_id AND q.metric_id = p.metric_id
-    AND q.step = p.step AND q.segment > p.segment)
-  AND NOT EXISTS (SELECT 1 FROM run_costs c WHERE c.run_id = p.run_id AND c.segment = p.segment
-    AND c.phase = 'train' AND c.wall_ms IS NOT NULL);
+SELECT r.run_id AS run_id
+FROM runs r
+WHERE r.segment > 0 AND EXISTS (SELECT 1 FROM metric_points p JOIN metrics m USING (metric_id)
+  WHERE p.run_id = r.run_id AND m.name = 'train/loss'
+    AND NOT EXISTS (SELECT 1 FROM metric_points q WHERE q.run_id = p.run_id AND q.metric_id = p.metric_id
+      AND q.step = p.step AND q.segment > p.segment)
+    AND NOT EXISTS (SELECT 1 FROM run_costs c WHERE c.run_id = p.run_id AND c.segment = p.segment
+      AND c.phase = 'train' AND c.wall_ms IS NOT NULL));
 
 CREATE VIEW v_runs AS
 SELECT r.uuid AS run_uuid, e.name AS experiment, v.label AS label, v.method AS method, r.seed AS seed,
   r.state AS state, r.adapter_sha256 AS adapter_sha256, b.sha256 AS base_sha256,
   r.trainable_parameters AS trainable_parameters,
-  CASE WHEN r.segment > 0 AND r.run_id IN (SELECT run_id FROM v_lost_time) THEN NULL
+  CASE WHEN r.segment > 0 AND EXISTS (SELECT 1 FROM v_lost_time l WHERE l.run_id = r.run_id) THEN NULL
     ELSE (SELECT sum(c.wall_ms) / 1000.0 FROM run_costs c WHERE c.run_id = r.run_id AND c.phase = 'train')
     END AS train_seconds,
   (SELECT coalesce(max(c.peak_device_bytes), max(c.peak_rss_bytes)) FROM run_costs c
@@ -315,17 +316,24 @@ SELECT r.uuid AS run_uuid, e.name AS experiment, v.label AS label, v.method AS m
 FROM runs r JOIN variants v USING (variant_id) JOIN experiments e USING (experiment_id)
   LEFT JOIN base_models b USING (base_id);
 
--- One row a variant, seed, metric and split: the newest finished attempt.
-CREATE VIEW v_score AS
-SELECT r.uuid AS run_uuid, e.name AS experiment, v.label AS label, r.seed AS seed, m.name AS metric,
+-- v_score with run_id, which gives sums an order: their last digits do not depend on the query's plan. `+` hides the
+-- index of states: without statistics SQLite takes it for the best there is, and reads all experiments' finished runs.
+CREATE VIEW v_run_score AS
+SELECT r.run_id AS run_id, r.uuid AS run_uuid, e.name AS experiment, v.label AS label, r.seed AS seed, m.name AS metric,
   s.split AS split, s.value AS value, s.n_items AS n_items,
   m.higher_is_better AS higher_is_better, v.method AS method, v.is_baseline AS is_baseline,
   v.is_current AS is_current, v.variant_id AS variant_id, v.experiment_id AS experiment_id, v.role AS role,
   v.of_label AS of_label
 FROM run_scores s JOIN runs r USING (run_id) JOIN variants v USING (variant_id)
   JOIN experiments e USING (experiment_id) JOIN metrics m USING (metric_id)
-WHERE r.state = 'finished' AND r.attempt = (SELECT max(a.attempt) FROM runs a
+WHERE +r.state = 'finished' AND r.attempt = (SELECT max(a.attempt) FROM runs a
   WHERE a.variant_id = r.variant_id AND a.seed = r.seed AND a.state = 'finished');
+
+-- One row a variant, seed, metric and split: the newest finished attempt.
+CREATE VIEW v_score AS
+SELECT run_uuid, experiment, label, seed, metric, split, value, n_items, higher_is_better, method, is_baseline,
+  is_current, variant_id, experiment_id, role, of_label
+FROM v_run_score;
 
 -- What searches tried, with what they went by; of a failed trial, value is NULL.
 CREATE VIEW v_trials AS
@@ -344,50 +352,61 @@ SELECT e.name AS experiment, v.label AS label, c.option AS option, c.chosen_by A
 FROM choices c JOIN variants v USING (variant_id) JOIN experiments e USING (experiment_id);
 
 -- Over seeds: mean, standard deviation (n - 1), Student's t interval of 95 %.
+-- SQLite hands `experiment = ?` down to the scores through windows whose partitions name the experiment. Through groups
+-- of groups it would not: the scores of the whole store would be gathered first.
 CREATE VIEW v_compare AS
-WITH scores AS MATERIALIZED (SELECT * FROM v_score WHERE is_current = 1 AND role = 'method'),
-means AS (
-  SELECT variant_id, metric, split, count(*) AS n, avg(value) AS mean FROM scores GROUP BY variant_id, metric, split),
+WITH means AS (
+  SELECT experiment, variant_id, metric, split, run_id, value, count(*) OVER seeds AS n, avg(value) OVER seeds AS mean
+  FROM v_run_score WHERE is_current = 1 AND role = 'method'
+  WINDOW seeds AS (PARTITION BY variant_id, metric, split, experiment ORDER BY run_id
+    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)),
 spreads AS (
-  SELECT s.experiment AS experiment, s.label AS label, s.metric AS metric, s.split AS split, u.n AS n, u.mean AS mean,
-    CASE WHEN u.n > 1 THEN sqrt(sum((s.value - u.mean) * (s.value - u.mean)) / (u.n - 1)) END AS sd,
-    s.higher_is_better AS higher_is_better, s.method AS method, s.is_baseline AS is_baseline
-  FROM scores s JOIN means u USING (variant_id, metric, split) GROUP BY variant_id, metric, split),
+  SELECT DISTINCT experiment, variant_id, metric, split, n, mean,
+    CASE WHEN n > 1 THEN sqrt(sum((value - mean) * (value - mean)) OVER seeds / (n - 1)) END AS sd
+  FROM means
+  WINDOW seeds AS (PARTITION BY variant_id, metric, split, experiment ORDER BY run_id
+    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)),
 halves AS (
   SELECT *, sd / sqrt(n) * (SELECT t975 FROM t_quantiles WHERE df <= n - 1 ORDER BY df DESC LIMIT 1) AS half
   FROM spreads)
-SELECT experiment, label, metric, split, n, mean, sd, mean - half AS ci95_low, mean + half AS ci95_high,
-  higher_is_better, method, is_baseline
-FROM halves;
+SELECT h.experiment AS experiment, v.label AS label, h.metric AS metric, h.split AS split, h.n AS n, h.mean AS mean,
+  h.sd AS sd, h.mean - h.half AS ci95_low, h.mean + h.half AS ci95_high, m.higher_is_better AS higher_is_better,
+  v.method AS method, v.is_baseline AS is_baseline
+FROM halves h JOIN variants v USING (variant_id) JOIN metrics m ON m.name = h.metric;
 
--- A method minus the baseline on the split `test`, seed by seed.
+-- A method minus the baseline on the split `test`, seed by seed. Its sums go in the orders that they have in earlier
+-- stores of this version: the results are the same to the last digit.
 CREATE VIEW v_paired AS
-WITH scores AS MATERIALIZED (SELECT * FROM v_score WHERE is_current = 1 AND role = 'method' AND split = 'test'),
-pairs AS MATERIALIZED (
-  SELECT x.variant_id AS variant_id, x.metric AS metric, x.value - b.value AS difference
-  FROM scores x JOIN scores b
-    ON b.experiment_id = x.experiment_id AND b.is_baseline = 1 AND b.metric = x.metric AND b.seed = x.seed),
+WITH pairs AS (
+  SELECT experiment, variant_id, metric, is_baseline,
+    value - max(value) FILTER (WHERE is_baseline = 1) OVER of_seed AS difference,
+    max(run_id) FILTER (WHERE is_baseline = 1) OVER of_seed AS baseline_run
+  FROM v_run_score WHERE is_current = 1 AND role = 'method' AND split = 'test'
+  WINDOW of_seed AS (PARTITION BY seed, metric, experiment)),
 means AS (
-  SELECT variant_id, metric, count(*) AS n, avg(difference) AS mean FROM pairs GROUP BY variant_id, metric),
+  SELECT experiment, variant_id, metric, baseline_run, difference,
+    count(difference) OVER seeds AS n, avg(difference) OVER seeds AS mean
+  FROM pairs WHERE is_baseline = 0
+  WINDOW seeds AS (PARTITION BY variant_id, metric, experiment ORDER BY baseline_run
+    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)),
 spreads AS (
-  SELECT p.variant_id AS variant_id, p.metric AS metric, u.n AS n, u.mean AS mean,
-    CASE WHEN u.n > 1 THEN sqrt(sum((p.difference - u.mean) * (p.difference - u.mean)) / (u.n - 1)) END AS sd
-  FROM pairs p JOIN means u USING (variant_id, metric) GROUP BY variant_id, metric),
+  SELECT DISTINCT experiment, variant_id, metric, n, mean,
+    CASE WHEN n > 1 THEN sqrt(sum((difference - mean) * (difference - mean)) OVER seeds / (n - 1)) END AS sd
+  FROM means
+  WINDOW seeds AS (PARTITION BY variant_id, metric, experiment ORDER BY difference
+    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)),
 halves AS (
   SELECT *, sd / sqrt(n) * (SELECT t975 FROM t_quantiles WHERE df <= n - 1 ORDER BY df DESC LIMIT 1) AS half
-  FROM spreads),
-rivals AS (
-  SELECT DISTINCT x.experiment AS experiment, x.variant_id AS variant_id, x.label AS label, b.label AS baseline,
-    x.metric AS metric, x.higher_is_better AS higher_is_better
-  FROM scores x JOIN variants b ON b.experiment_id = x.experiment_id AND b.is_baseline = 1
-  WHERE x.is_baseline = 0)
-SELECT r.experiment AS experiment, r.label AS label, r.baseline AS baseline, r.metric AS metric,
-  coalesce(h.n, 0) AS n, h.mean AS mean_difference, h.mean - h.half AS ci95_low, h.mean + h.half AS ci95_high,
+  FROM spreads)
+SELECT h.experiment AS experiment, v.label AS label, b.label AS baseline, h.metric AS metric, h.n AS n,
+  h.mean AS mean_difference, h.mean - h.half AS ci95_low, h.mean + h.half AS ci95_high,
   CASE
-    WHEN coalesce(h.n, 0) < 2 THEN 'too few seeds'
+    WHEN h.n < 2 THEN 'too few seeds'
     WHEN h.mean - h.half <= 0 AND h.mean + h.half >= 0 THEN 'no clear difference'
-    WHEN (h.mean > 0) = r.higher_is_better THEN 'better'
+    WHEN (h.mean > 0) = m.higher_is_better THEN 'better'
     ELSE 'worse'
   END AS verdict,
   h.sd AS sd_difference
-FROM rivals r LEFT JOIN halves h USING (variant_id, metric);
+FROM halves h JOIN variants v USING (variant_id)
+  JOIN variants b ON b.experiment_id = v.experiment_id AND b.is_baseline = 1
+  JOIN metrics m ON m.name = h.metric;

@@ -117,7 +117,8 @@ class Store {
 
   // Reading.
 
-  std::vector<ExperimentRow> experiments() const;  ///< that of the newest invocation first
+  /// All experiments, that of the newest invocation first, or the one of this name.
+  std::vector<ExperimentRow> experiments(const std::string& experiment = "") const;
   /// The name of `experiment`, or of the newest one if empty.
   /// Throws: ConfigError, listing what there is.
   std::string resolve_experiment(const std::string& experiment) const;

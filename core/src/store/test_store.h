@@ -32,8 +32,9 @@ class StoreTest : public ::testing::Test {
 
   std::filesystem::path path() const { return folder_ / "s"; }
 
-  /// Starts (or goes on with) the experiment "e": one variant a label; the first label is the baseline.
-  std::map<std::string, Id> begin(const std::vector<std::string>& labels, const std::string& primary = "accuracy") {
+  /// Starts (or goes on with) an experiment: one variant a label; the first label is the baseline.
+  std::map<std::string, Id> begin(const std::vector<std::string>& labels, const std::string& primary = "accuracy",
+                                  const std::string& experiment = "e") {
     std::vector<Variant> variants;
     for (const std::string& label : labels) {
       variants.push_back({"key-" + label,
@@ -43,7 +44,7 @@ class StoreTest : public ::testing::Test {
                           Table{{"label", label}, {"rate", 0.5}},
                           variants.empty()});
     }
-    const std::vector<Id> ids = store_.begin_invocation({"e", "# the file", primary}, variants);
+    const std::vector<Id> ids = store_.begin_invocation({experiment, "# the file", primary}, variants);
     std::map<std::string, Id> by_label;
     for (size_t i = 0; i < labels.size(); ++i) by_label[labels[i]] = ids[i];
     return by_label;
