@@ -1,6 +1,7 @@
 #include "kernels/path.h"
 
 #include <quantize/kernels.h>
+#include <quantize/pieces.h>
 
 #include <string>
 
@@ -12,6 +13,7 @@ const Kernels* table_of(Path path) {
     Kernels table = kAvx512Kernels;
     table.name = name_of(Path::bf16);
     table.dot4_bfloat16 = kDot4Bf16;
+    table.pieces = kPiecesBf16;
     return table;
   }();
   switch (path) {

@@ -23,12 +23,18 @@ class FourBitWeight : public TiledWeight {
  protected:
   void tile(int64_t row, int64_t rows, int64_t column, int64_t columns, torch::ScalarType type,
             void* to) const override;
-  torch::Tensor few_rows(const torch::Tensor& x) const override;
+  torch::Tensor without_tiles(const torch::Tensor& x, bool transposed) const override;
 
  private:
   /// The scales of the blocks [first, first + n), in memory of this thread with kScalePadding floats behind them.
   const float* scales(int64_t first, int64_t n) const;
+  torch::Tensor rows_along(const torch::Tensor& x) const;
   void dot_rows(const torch::Tensor& x, int64_t begin, int64_t end, float* y) const;
+
+  /// Whether in_pieces() takes x; it gives x W^T, or x W where `transposed`.
+  bool fits_pieces(const torch::Tensor& x, bool transposed) const;
+  torch::Tensor in_pieces(const torch::Tensor& x, bool transposed) const;
+  torch::Tensor all_scales() const;
 
   const FourBitTable& table_;
   int log2_block_;

@@ -15,10 +15,11 @@
 namespace peftlab {
 namespace {
 
-/// Up to so many rows of x the codes are multiplied as they are; from there on a product of tiles is faster. Measured
-/// with W [4096, 4096] on two cores; the units for matrices of newer processors (AMX) win early in bfloat16.
+/// Up to so many rows of x the codes are multiplied as they are; from there on a product of tiles is faster, or of
+/// pieces where x fits those. Measured with W [4096, 4096] on two cores; the units for matrices of newer processors (AMX) win
+/// early in bfloat16.
 constexpr int64_t kFewRowsFloat32 = 48;
-constexpr int64_t kFewRowsBfloat16 = 24, kFewRowsBesideAmx = 8;
+constexpr int64_t kFewRowsBfloat16 = 24, kFewRowsBesideAmx = 8, kFewRowsBesidePieces = 4;
 /// Rows of W whose scales are made at a time.
 constexpr int64_t kRowsAtATime = 32;
 
@@ -72,7 +73,16 @@ void FourBitWeight::tile(int64_t row, int64_t rows, int64_t column, int64_t colu
   }
 }
 
-torch::Tensor FourBitWeight::few_rows(const torch::Tensor& x) const {
+torch::Tensor FourBitWeight::without_tiles(const torch::Tensor& x, bool transposed) const {
+  const bool fits = fits_pieces(x, transposed);
+  if (!transposed && !(fits && x.size(0) > kFewRowsBesidePieces)) {
+    if (const auto y = rows_along(x); y.defined()) return y;
+  }
+  return fits ? in_pieces(x, transposed) : torch::Tensor();
+}
+
+/// x W^T by dot4, where there is such a kernel for x and W: undefined otherwise.
+torch::Tensor FourBitWeight::rows_along(const torch::Tensor& x) const {
   const auto type = x.scalar_type();
   const int64_t rows = x.size(0);
   const bool float32 = type == torch::kFloat32 && kernels().dot4_float32 != nullptr && rows <= kFewRowsFloat32;

@@ -26,6 +26,8 @@ using Dot4Float32 = void (*)(const uint8_t* packed, const float* absmax, int64_t
 using Dot4Bfloat16 = void (*)(const uint8_t* packed, const float* absmax, int64_t n, int64_t weights, int log2_block,
                               const float* code, const uint16_t* x, int64_t rows, float* y);
 
+struct PieceKernels;
+
 /// Encoding and decoding give the same bits on every path. Memory formats are those of four_bit.h and blockwise8.h.
 struct Kernels {
   const char* name;
@@ -59,6 +61,8 @@ struct Kernels {
   /// rearrange_bfloat16(). Null where the processor would gain nothing by it.
   Dot4Float32 dot4_float32;
   Dot4Bfloat16 dot4_bfloat16;
+  /// Products of more rows in bfloat16 (pieces.h). Null where the processor has no instructions for them.
+  const PieceKernels* pieces;
 };
 
 /// The fastest that this processor can, or less: PEFTLAB_CPU = plain, avx2, avx512 or bf16 in the environment caps it.

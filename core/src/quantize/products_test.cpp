@@ -101,6 +101,29 @@ TEST_P(Products, GradientsOfFewRowsSumOverPiecesOfTheWeight) {
   }
 }
 
+TEST_P(Products, InBfloat16OfTensOfRowsSumOverPiecesOfTheWeight) {
+  torch::manual_seed(10);
+  // Several pieces both ways, the last of them smaller, and rows of every height of a tile. Then what no piece takes:
+  // an odd number of outputs for gradients, columns that are no whole runs for both.
+  const std::vector<std::pair<int64_t, int64_t>> shapes = {{150, 1344}, {394, 192}, {151, 128}, {70, 1090}};
+  for (const auto& [out, in] : shapes) {
+    for (const auto& format : kFormats) {
+      const auto weight = quantize(torch::randn({out, in}), format);
+      const auto w = weight->dense(torch::kDouble);
+      for (const int64_t rows : {1, 2, 3, 5, 9, 28, 257, 513}) {
+        const auto x = torch::randn({rows, in}).to(torch::kBFloat16).requires_grad_(true);
+        const auto dy = torch::randn({rows, out}).to(torch::kBFloat16);
+        const auto y = weight->multiply(x);
+        y.backward(dy);
+        EXPECT_LT(difference(y.detach(), torch::mm(x.detach().to(torch::kDouble), w.t())), 1e-2)
+            << format.type << " " << format.block_size << " " << out << " " << in << " " << rows;
+        EXPECT_LT(difference(x.grad(), torch::mm(dy.to(torch::kDouble), w)), 1e-2)
+            << format.type << " " << format.block_size << " " << out << " " << in << " " << rows;
+      }
+    }
+  }
+}
+
 TEST_P(Products, HaveNoGraphUnlessAskedFor) {
   const auto weight = quantize(torch::randn({4, 128}), {"nf4"});
   EXPECT_FALSE(weight->multiply(torch::randn({2, 128})).requires_grad());
@@ -123,21 +146,24 @@ TEST_P(Products, TheGraphKeepsTheCodesAlive) {
 TEST_P(Products, DoNotDependOnTheNumberOfThreads) {
   torch::manual_seed(7);
   const int before = at::get_num_threads();
-  const auto weight = torch::randn({300, 256});
+  const auto weight = torch::randn({300, 1344});
   const auto run = [&](int threads, int64_t rows, torch::ScalarType type) {
     at::set_num_threads(threads);
     torch::manual_seed(8);
     const auto storage = quantize(weight, {"nf4"});
-    const auto x = torch::randn({rows, 256}).to(type).requires_grad_(true);
+    const auto x = torch::randn({rows, 1344}).to(type).requires_grad_(true);
     const auto y = storage->multiply(x);
-    y.backward(torch::ones_like(y));
+    y.backward(torch::randn_like(y));
     at::set_num_threads(before);
     return std::vector{y.detach(), x.grad(), storage->dense(type), storage->tensors().at("weight.absmax")};
   };
-  for (const int64_t rows : {1, 4, 40}) {
+  for (const int64_t rows : {1, 4, 40, 130}) {
     for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
-      const auto one = run(1, rows, type), two = run(2, rows, type);
-      for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(same_bits(one[i], two[i])) << rows << " " << i;
+      const auto one = run(1, rows, type);
+      for (const int threads : {2, 3}) {
+        const auto more = run(threads, rows, type);
+        for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(same_bits(one[i], more[i])) << rows << " " << i;
+      }
     }
   }
 }

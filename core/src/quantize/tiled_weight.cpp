@@ -49,12 +49,10 @@ void* scratch(int slot, int64_t bytes) {
   return piece.memory.get();
 }
 
-torch::Tensor TiledWeight::few_rows(const torch::Tensor&) const { return {}; }
+torch::Tensor TiledWeight::without_tiles(const torch::Tensor&, bool) const { return {}; }
 
 torch::Tensor TiledWeight::multiply_rows(const torch::Tensor& x, bool transposed) const {
-  if (!transposed) {
-    if (const auto y = few_rows(x); y.defined()) return y;
-  }
+  if (const auto y = without_tiles(x, transposed); y.defined()) return y;
   if (transposed && x.scalar_type() == torch::kFloat32 && x.size(0) <= most_rows_across()) return few_rows_across(x);
   const auto y = at::empty({x.size(0), transposed ? in() : out()}, x.options());
   multiply_tiles(x, y, transposed);

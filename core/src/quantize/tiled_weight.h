@@ -22,8 +22,8 @@ class TiledWeight : public QuantizedWeight {
   /// Writes W[row : row + rows, column : column + columns], one row after the other, as float32, bfloat16 or float16.
   virtual void tile(int64_t row, int64_t rows, int64_t column, int64_t columns, torch::ScalarType type,
                     void* to) const = 0;
-  /// x W^T for x [M, in], contiguous, where there is something better than tiles: undefined otherwise.
-  virtual torch::Tensor few_rows(const torch::Tensor& x) const;
+  /// The same as multiply_rows() where there is something better than tiles: undefined otherwise.
+  virtual torch::Tensor without_tiles(const torch::Tensor& x, bool transposed) const;
 
  private:
   torch::Tensor few_rows_across(const torch::Tensor& x) const;
