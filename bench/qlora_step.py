@@ -6,8 +6,8 @@ LLaMA's shape with 4 layers and width 2048, random weights from one seed, quanti
 side is measured twice: as it is, and prepared as the guide of peft and transformers has it
 (`prepare_model_for_kbit_training`, which turns on gradient checkpointing and keeps what is not quantized in float32).
 Processes of all take turns, with as many threads. The losses of the steps are compared first: unequal work is an error.
-Prints seconds a step without the first two (median, least to most; ours is the mean of STEPS, each turn), peak memory of each
-process, and ratios. STEPS: 6 if left out.
+Prints seconds of a step, the first two of a process left out (median, least to most), peak memory of each process, and
+ratios. STEPS: 6 if left out.
 """
 
 import json
@@ -127,20 +127,17 @@ targets = {json.dumps(TARGETS)}
     query = lambda sql: json.loads(run(PROGRAM, "query", "--store", work / "store", "--format", "json", sql))
     points = query(f"SELECT value FROM v_metric JOIN v_runs USING (run_uuid) "
                    f"WHERE experiment = '{name}' AND metric = 'train/loss' ORDER BY step")
-    costs = query(f"SELECT max(c.peak_rss_bytes) AS peak, max(train_seconds) AS seconds FROM run_costs c "
-                  f"JOIN runs r USING (run_id) JOIN v_runs ON r.uuid = run_uuid "
-                  f"WHERE experiment = '{name}' AND phase IN ('load', 'train')")
-    return {"losses": [point["value"] for point in points], "bytes": costs[0]["peak"], "seconds": costs[0]["seconds"]}
-
-
-def ours_a_step(work, row, length, steps, batch, kind, turn):
-    """What steps + WARM steps take beyond WARM of them, by the step."""
-    few, many = (ours(work, row, length, n, batch, kind, turn) for n in (WARM, WARM + steps))
-    return many | {"seconds": [(many["seconds"] - few["seconds"]) / steps]}
+    seconds = query(f"SELECT value FROM v_metric JOIN v_runs USING (run_uuid) "
+                    f"WHERE experiment = '{name}' AND metric = 'train/step_seconds' ORDER BY step")
+    peak = query(f"SELECT max(c.peak_rss_bytes) AS peak FROM run_costs c "
+                 f"JOIN runs r USING (run_id) JOIN v_runs ON r.uuid = run_uuid "
+                 f"WHERE experiment = '{name}' AND phase IN ('load', 'train')")
+    return {"losses": [point["value"] for point in points], "seconds": [point["value"] for point in seconds],
+            "bytes": peak[0]["peak"]}
 
 
 def theirs(work, example, steps, batch, kind, guided):
-    return json.loads(run(sys.executable, "-c", THEIRS, work / "model", json.dumps(example), WARM + steps, batch, kind,
+    return json.loads(run(sys.executable, "-c", THEIRS, work / "model", json.dumps(example), steps, batch, kind,
                           "guided" if guided else "plain").strip())
 
 
@@ -149,17 +146,16 @@ def measured(work, kind, batch, length, labelled, steps):
     row, example = example_of(work, length, labelled)
     sides = {"ours": [], "plain": [], "guided": []}
     for turn in range(TURNS):
-        sides["ours"].append(ours_a_step(work, row, length, steps, batch, kind, turn))
+        sides["ours"].append(ours(work, row, length, WARM + steps, batch, kind, turn))
         for side in ("plain", "guided"):
-            found = theirs(work, example, steps, batch, kind, side == "guided")
-            sides[side].append(found | {"seconds": found["seconds"][WARM:]})
+            sides[side].append(theirs(work, example, WARM + steps, batch, kind, side == "guided"))
     tolerance = 5e-4 if kind == "float32" else 2e-2
     for side in ("plain", "guided"):
         for a, b in zip(sides["ours"][0]["losses"], sides[side][0]["losses"]):
             assert abs(a - b) < tolerance * b, f"{kind}, {batch} x {length}, {side}: losses {sides}"
     cells, median = [], {}
     for side, runs in sides.items():
-        seconds = [s for one in runs for s in one["seconds"]]
+        seconds = [s for one in runs for s in one["seconds"][WARM:]]
         median[side] = statistics.median(seconds)
         cells.append(f"{median[side]:.2f} ({min(seconds):.2f} to {max(seconds):.2f})")
     peak = {side: max(one["bytes"] for one in runs) / 1e9 for side, runs in sides.items()}

@@ -16,15 +16,31 @@ constexpr int kRowsAtOnce = 6, kVectorsAtOnce = 4;
 constexpr int kRowsAtOnce = 4, kVectorsAtOnce = 2;  // there are 16 registers
 #endif
 
+template <int kRows>
+struct Height {
+  static constexpr int value = kRows;
+};
+
 /// A matrix with any distance between its rows and between its columns.
 struct Strided {
   const float* first;
   int64_t row, column;
 };
 
+/// Nothing is asked for ahead.
+struct NotAhead {
+  const float* ignored = nullptr;
+
+  template <int kVectors>
+  void ask(int64_t, int64_t) const {}
+  NotAhead from_column(int64_t) const { return {}; }
+  NotAhead in_rows(int64_t, int64_t, int64_t, int64_t) const { return {}; }
+};
+
 /// to[i, :] (+)= sum over j of a[i, j] b[j, :] for kRows rows and kVectors vectors of columns.
-template <int kRows, int kVectors, bool kAdds>
-inline void block(const Strided& a, int64_t depth, const float* b, int64_t b_row, float* to, int64_t to_row) {
+template <int kRows, int kVectors, bool kAdds, typename Ahead>
+inline void block(const Strided& a, int64_t depth, const float* b, int64_t b_row, float* to, int64_t to_row,
+                  const Ahead& ahead) {
   Floats sum[kRows][kVectors];
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
@@ -35,6 +51,7 @@ inline void block(const Strided& a, int64_t depth, const float* b, int64_t b_row
     Floats right[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = load(b + j * b_row + v * kLanes);
+    ahead.template ask<kVectors>(j, b_row);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
       const Floats left = splat(a.first[i * a.row + j * a.column]);
@@ -49,15 +66,17 @@ inline void block(const Strided& a, int64_t depth, const float* b, int64_t b_row
   }
 }
 
-template <int kRows, bool kAdds>
+template <int kRows, bool kAdds, typename Ahead>
 inline void some_rows(const Strided& a, int64_t depth, const float* b, int64_t b_row, int64_t columns, float* to,
-                      int64_t to_row) {
+                      int64_t to_row, const Ahead& ahead) {
   int64_t c = 0;
   for (; c + kVectorsAtOnce * kLanes <= columns; c += kVectorsAtOnce * kLanes) {
-    block<kRows, kVectorsAtOnce, kAdds>(a, depth, b + c, b_row, to + c, to_row);
+    block<kRows, kVectorsAtOnce, kAdds>(a, depth, b + c, b_row, to + c, to_row, ahead.from_column(c));
   }
-  for (; c + 2 * kLanes <= columns; c += 2 * kLanes) block<kRows, 2, kAdds>(a, depth, b + c, b_row, to + c, to_row);
-  if (c < columns) block<kRows, 1, kAdds>(a, depth, b + c, b_row, to + c, to_row);
+  for (; c + 2 * kLanes <= columns; c += 2 * kLanes) {
+    block<kRows, 2, kAdds>(a, depth, b + c, b_row, to + c, to_row, ahead.from_column(c));
+  }
+  if (c < columns) block<kRows, 1, kAdds>(a, depth, b + c, b_row, to + c, to_row, ahead.from_column(c));
 }
 
 /// Row c of `to`, [columns] rows that are to_row numbers apart, is column c of `from` [rows, columns].
@@ -93,16 +112,19 @@ inline void transpose(const float* from, int64_t rows, int64_t from_row, int64_t
 }
 
 /// to [rows, columns] (+)= a [rows, depth] b [depth, columns]; `columns` is a multiple of kLanes.
-template <bool kAdds>
+template <bool kAdds, typename Ahead = NotAhead>
 inline void multiply(const Strided& a, int64_t rows, int64_t depth, const float* b, int64_t b_row, int64_t columns,
-                     float* to, int64_t to_row) {
+                     float* to, int64_t to_row, const Ahead& ahead = {}) {
   int64_t i = 0;
-  const auto from = [&](int64_t row) { return Strided{a.first + row * a.row, a.row, a.column}; };
-  for (; i + kRowsAtOnce <= rows; i += kRowsAtOnce) {
-    some_rows<kRowsAtOnce, kAdds>(from(i), depth, b, b_row, columns, to + i * to_row, to_row);
-  }
-  for (; i + 2 <= rows; i += 2) some_rows<2, kAdds>(from(i), depth, b, b_row, columns, to + i * to_row, to_row);
-  if (i < rows) some_rows<1, kAdds>(from(i), depth, b, b_row, columns, to + i * to_row, to_row);
+  const auto some = [&](auto height) {
+    constexpr int kRows = decltype(height)::value;
+    some_rows<kRows, kAdds>({a.first + i * a.row, a.row, a.column}, depth, b, b_row, columns, to + i * to_row, to_row,
+                            ahead.in_rows(i, kRows, rows, depth));
+    i += kRows;
+  };
+  while (i + kRowsAtOnce <= rows) some(Height<kRowsAtOnce>());
+  while (i + 2 <= rows) some(Height<2>());
+  if (i < rows) some(Height<1>());
 }
 
 }  // namespace
