@@ -18,14 +18,32 @@ constexpr int kTileRows = 4, kTileOutputs = 2, kStreams = 4;
 #endif
 constexpr int64_t kStreamed = 2;  // rows of x, up to which reading W is all that counts
 
+/// Which of the weights that come next some rows of x ask for, while those at hand are in the nearest caches: the first
+/// rows, which bring these, none, and the others a part each.
+struct PartOfNext {
+  static PartOfNext of(int64_t row, int64_t n, int64_t first, int64_t rows, int64_t size) {
+    const int64_t rest = rows - first;
+    if (row < first || rest <= 0) return {};
+    return {size * (row - first) / rest, size * (row + n - first) / rest};
+  }
+  bool holds(int64_t i) const { return i >= begin && i < end; }
+
+  int64_t begin = 0, end = 0;
+};
+
 /// Outputs o, o + apart, ... of rows of x, products along `in`.
 template <int kRows, int kOutputs>
 inline void tile_along(const FewRowsCall& call, int64_t row, int64_t o, int64_t apart) {
   const float* const weight = call.weight + o * call.weight_row;
   const float* const x = call.x + row * call.x_row;
   Floats sum[kRows][kOutputs] = {};
+  const auto next = PartOfNext::of(row, kRows, kTileRows, call.rows, call.in);
   const auto add = [&](int64_t i, auto read) {
     Floats w[kOutputs];
+    if (next.holds(i)) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kOutputs; ++k) __builtin_prefetch(weight + (k * apart + 1) * call.weight_row + i);
+    }
 #pragma GCC unroll 8
     for (int k = 0; k < kOutputs; ++k) w[k] = read(weight + k * apart * call.weight_row + i);
 #pragma GCC unroll 4
@@ -109,24 +127,21 @@ void across(const FewRowsCall& call, int64_t begin, int64_t end) {
   }
 }
 
-/// The piece of W that is multiplied next, asked for while this one is in the nearest caches: by all rows of x but the
-/// first ones, which bring this piece.
+/// The piece of W that is multiplied next, as multiply() asks for it.
 struct NextPiece {
   const float* piece;
-  int64_t begin = 0, end = 0;  ///< rows of it that are asked for
+  PartOfNext rows = {};
 
   /// In line, as GCC leaves out a call that does nothing but ask for memory.
   template <int kVectors>
   __attribute__((always_inline)) void ask(int64_t row, int64_t piece_row) const {
-    if (row < begin || row >= end) return;
+    if (!rows.holds(row)) return;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) __builtin_prefetch(piece + row * piece_row + v * kLanes);
   }
-  NextPiece from_column(int64_t column) const { return {piece + column, begin, end}; }
-  NextPiece in_rows(int64_t row, int64_t n, int64_t rows, int64_t depth) const {
-    const int64_t rest = rows - kRowsAtOnce;
-    if (row < kRowsAtOnce || rest <= 0) return {piece, 0, 0};
-    return {piece, depth * (row - kRowsAtOnce) / rest, depth * (row + n - kRowsAtOnce) / rest};
+  NextPiece from_column(int64_t column) const { return {piece + column, rows}; }
+  NextPiece in_rows(int64_t row, int64_t n, int64_t all, int64_t depth) const {
+    return {piece, PartOfNext::of(row, n, kRowsAtOnce, all, depth)};
   }
 };
 
