@@ -140,8 +140,8 @@ struct NextPiece {
     for (int v = 0; v < kVectors; ++v) __builtin_prefetch(piece + row * piece_row + v * kLanes);
   }
   NextPiece from_column(int64_t column) const { return {piece + column, rows}; }
-  NextPiece in_rows(int64_t row, int64_t n, int64_t all, int64_t depth) const {
-    return {piece, PartOfNext::of(row, n, kRowsAtOnce, all, depth)};
+  NextPiece in_rows(int64_t row, int64_t n, int64_t first, int64_t all, int64_t depth) const {
+    return {piece, PartOfNext::of(row, n, first, all, depth)};
   }
 };
 

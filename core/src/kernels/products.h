@@ -21,6 +21,12 @@ struct Height {
   static constexpr int value = kRows;
 };
 
+/// work(Height<height>()), for a height from 1 to kMost.
+template <int kMost, typename Work>
+inline void of_height(int64_t height, const Work& work) {
+  if constexpr (kMost > 0) height == kMost ? work(Height<kMost>()) : of_height<kMost - 1>(height, work);
+}
+
 /// A matrix with any distance between its rows and between its columns.
 struct Strided {
   const float* first;
@@ -34,7 +40,7 @@ struct NotAhead {
   template <int kVectors>
   void ask(int64_t, int64_t) const {}
   NotAhead from_column(int64_t) const { return {}; }
-  NotAhead in_rows(int64_t, int64_t, int64_t, int64_t) const { return {}; }
+  NotAhead in_rows(int64_t, int64_t, int64_t, int64_t, int64_t) const { return {}; }
 };
 
 /// to[i, :] (+)= sum over j of a[i, j] b[j, :] for kRows rows and kVectors vectors of columns.
@@ -115,16 +121,15 @@ inline void transpose(const float* from, int64_t rows, int64_t from_row, int64_t
 template <bool kAdds, typename Ahead = NotAhead>
 inline void multiply(const Strided& a, int64_t rows, int64_t depth, const float* b, int64_t b_row, int64_t columns,
                      float* to, int64_t to_row, const Ahead& ahead = {}) {
-  int64_t i = 0;
-  const auto some = [&](auto height) {
-    constexpr int kRows = decltype(height)::value;
-    some_rows<kRows, kAdds>({a.first + i * a.row, a.row, a.column}, depth, b, b_row, columns, to + i * to_row, to_row,
-                            ahead.in_rows(i, kRows, rows, depth));
-    i += kRows;
-  };
-  while (i + kRowsAtOnce <= rows) some(Height<kRowsAtOnce>());
-  while (i + 2 <= rows) some(Height<2>());
-  if (i < rows) some(Height<1>());
+  // Heights differ by a row at most: two rows alone would take as long as four.
+  const int64_t tiles = (rows + kRowsAtOnce - 1) / kRowsAtOnce, first = rows / std::max<int64_t>(1, tiles);
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t i = rows * tile / tiles, n = rows * (tile + 1) / tiles - i;
+    of_height<kRowsAtOnce>(n, [&](auto height) {
+      some_rows<decltype(height)::value, kAdds>({a.first + i * a.row, a.row, a.column}, depth, b, b_row, columns,
+                                                to + i * to_row, to_row, ahead.in_rows(i, n, first, rows, depth));
+    });
+  }
 }
 
 }  // namespace
