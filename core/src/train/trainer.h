@@ -29,17 +29,17 @@ struct StepReport {
 
 /// What a run of the loop cost and how far it came.
 struct TrainResult {
-  int64_t steps = 0;  ///< optimizer steps made in all, before a resume too
-  double seconds = 0.0;  ///< of the steps alone: without loading, evaluating and saving
+  int64_t steps = 0;            ///< optimizer steps made in all, before a resume too
+  double seconds = 0.0;         ///< of the steps alone: without loading, evaluating and saving
   double seconds_before = 0.0;  ///< the part of them from before a resume
   int64_t tokens = 0;           ///< that went through the model, before a resume too
   int64_t examples = 0;
   int64_t tokens_before = 0;  ///< the parts of them from before a resume
   int64_t examples_before = 0;
-  int64_t skipped_steps = 0;       ///< by loss scaling
-  int64_t graphed_batches = 0;     ///< micro-batches launched as a CUDA graph, since the last resume
-  int64_t optimizer_bytes = 0;     ///< the optimizer's state
-  bool interrupted = false;        ///< stopped by Watch::stop; after a step, a resume point was written
+  int64_t skipped_steps = 0;    ///< by loss scaling
+  int64_t graphed_batches = 0;  ///< micro-batches launched as a CUDA graph, since the last resume
+  int64_t optimizer_bytes = 0;  ///< the optimizer's state
+  bool interrupted = false;     ///< stopped by Watch::stop; after a step, a resume point was written
 };
 
 /// Who watches the loop.
