@@ -13,9 +13,8 @@ namespace peftlab {
 ///
 /// On a CPU that MKL has no AVX-512 for, products in float32 are oneDNN's.
 ///
-/// On any CPU, without autograd and for a few rows, as generating text asks for over and over, a large weight that is met
-/// again and again is put once into the order that the product reads it in (of oneDNN), which takes as much memory again.
-/// That copy goes when the weight goes or changes, and is not made where memory is short.
+/// On any CPU, without autograd and for at most 48 rows in float32, a large weight is read once, where it lies, in either
+/// order, by a kernel of our own (docs/decisions/0013).
 ///
 /// Each way rounds otherwise; which is taken does not depend on chance. Threads: any.
 PEFTLAB_API torch::Tensor product(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias = {});
