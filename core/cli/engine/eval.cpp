@@ -14,11 +14,12 @@ int eval_command(const Words& words) {
   auto format = report::Format::json;
   CommandLine line(
       "eval --model DIR --data FILE",
-      "Scores a model on a data file, with or without an adapter, computing in float32. `loss` is always among\n"
-      "the scores, and `accuracy` where the answers are classes. n_items counts examples. How a score was made\n"
-      "(sacreBLEU's signature) is said on standard error.",
+      "Scores a model on a data file, with or without an adapter. `loss` is always among the scores, and\n"
+      "`accuracy` where the answers are classes. n_items counts examples. How a score was made (sacreBLEU's\n"
+      "signature) is said on standard error.",
       "peftlab eval --model models/base --adapter lora --data test.csv --metric bleu --set lowercase=true");
   model.declare(line);
+  model.declare_type(line);
   data.declare(line, "the examples");
   line.repeated_option("metric", &metrics, "NAME", "a metric plugin, or loss; may be given several times")
       .repeated_option("set", &settings, "METRIC.KEY=VALUE", "an option of a metric; KEY=VALUE where there is one")

@@ -64,6 +64,10 @@ void ModelOptions::declare(CommandLine& line) {
       .option("device", &device, "cpu|cuda|auto", "where to compute; auto: a GPU where there is one");
 }
 
+void ModelOptions::declare_type(CommandLine& line) {
+  line.option("dtype", &dtype, "float32|bfloat16|float16", "type of the weights, and of what is computed with them");
+}
+
 attach::Session ModelOptions::open(const registry::Registry& registry) const {
   if (!weights.empty() && weights.size() != adapters.size()) {
     throw ConfigError(fmt::format("{} --adapter but {} --adapter-weight: give one to each, or none", adapters.size(),
@@ -73,7 +77,7 @@ attach::Session ModelOptions::open(const registry::Registry& registry) const {
   for (size_t i = 0; i < adapters.size(); ++i) {
     uses.push_back({adapters[i], weights.empty() ? 1.0 : weight_of(weights[i])});
   }
-  attach::ModelChoice choice{.folder = model};
+  attach::ModelChoice choice{.folder = model, .dtype = dtype};
   if (!uses.empty()) choice.labels = attach::new_head_labels(model, uses);
   auto methods = attach::make_methods(uses, registry);
   auto session = attach::open_model(choice, registry, attach::choose_device(device), methods);

@@ -1,7 +1,7 @@
 #pragma once
 
 /// \file
-/// The options of the commands that load a model, and what they open. Models are opened in float32.
+/// The options of the commands that load a model, and what they open.
 
 #include "attach/session.h"
 #include "command_line.h"
@@ -20,12 +20,14 @@ namespace peftlab::cli {
 registry::Registry open_registry();
 
 struct ModelOptions {
-  std::string model, device = "auto";
+  std::string model, device = "auto", dtype = "float32";
   std::vector<std::string> adapters, weights;
 
   /// Declares --model, --adapter, --adapter-weight and --device.
   void declare(CommandLine& line);
-  /// Throws: FormatError, PluginError; ConfigError for a device that is not there or weights that are none.
+  /// Declares --dtype, for commands that only compute.
+  void declare_type(CommandLine& line);
+  /// Throws: FormatError, PluginError; ConfigError for a device that is not there, a type or weights that are none.
   attach::Session open(const registry::Registry& registry) const;
 };
 

@@ -129,10 +129,11 @@ int predict_command(const Words& words) {
   CommandLine line(
       "predict --model DIR (--data FILE | --image FILE | --prompt TEXT)",
       "Prints what a model answers, a JSON object with `prediction` a line, in the order of the data. The\n"
-      "likeliest token is taken each time, unless --sample is given. Computes in float32.",
+      "likeliest token is taken each time, unless --sample is given.",
       "peftlab predict --model models/base --adapter lora --image heart.png --prompt \"Describe the image:\"\n"
       "peftlab predict --model models/base --data test.csv --max-new-tokens 16");
   model.declare(line);
+  model.declare_type(line);
   question.data.declare(line, "examples whose prompts (and pictures) are answered");
   line.plain_option("image", &question.image, "FILE", "one picture")
       .plain_option("prompt", &question.prompt, "TEXT", "one prompt; beside --image by default the plugin's own")

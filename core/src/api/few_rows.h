@@ -9,7 +9,7 @@
 namespace peftlab {
 
 /// Whether product_of_few_rows() can, and is quicker than LibTorch's libraries: x [..., in] and weight [out, in] or its
-/// transpose's view are float32 on a CPU, x has few rows. (Of bfloat16 LibTorch's library is as quick with any number.)
+/// transpose's view are float32 on a CPU, x has few rows. (For bfloat16 there is packed_weights.h.)
 bool is_of_few_rows(const at::Tensor& x, const at::Tensor& weight);
 
 /// x W^T + bias, without gradients.

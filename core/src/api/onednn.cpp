@@ -13,4 +13,11 @@ at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const at
                        c10::List<std::optional<at::Scalar>>(), "");
 }
 
+at::Tensor onednn_packed(const at::Tensor& weight) {
+  using Pack = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+  static const auto pack =
+      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_reorder_linear_weight", "").typed<Pack>();
+  return pack.call(weight, std::nullopt);
+}
+
 }  // namespace peftlab

@@ -1,6 +1,7 @@
 #include "evaluate/generate.h"
 #include "evaluate/judge.h"
 
+#include "api/packed_weights.h"
 #include "testing/toy_session.h"
 #include "train/loss.h"
 
@@ -100,6 +101,21 @@ TEST_P(Generation, EndsWhereTheModelIsFull) {
       EXPECT_EQ(answers[i].size() + prompts.encoded(i).tokens.size(), static_cast<size_t>(holds));
     }
   }
+}
+
+TEST(PackedForGeneration, WeightsAreWhereManyTokensAreAskedFor) {
+  auto session = testing::toy_session("none");
+  train::Feed prompts(words(), *session.model, *session.tokenizer, 0, torch::kCPU, /*with_target=*/false);
+  bool is_packing = false;
+  session.model->linear_sites().front()->extend([&](const torch::Tensor& x, const Linear::Map& next) {
+    is_packing = PackedWeights::current() != nullptr;
+    return next(x);
+  });
+  generate(session, prompts, {.max_new_tokens = 16, .batch_size = 2});  // two batches
+  EXPECT_TRUE(is_packing);
+  EXPECT_EQ(PackedWeights::current(), nullptr);
+  generate(session, prompts, {.max_new_tokens = 16, .batch_size = 3});
+  EXPECT_FALSE(is_packing);
 }
 
 TEST(Sampling, DoesNotDependOnTheBatch) {

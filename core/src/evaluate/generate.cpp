@@ -1,5 +1,6 @@
 #include "evaluate/generate.h"
 
+#include "api/packed_weights.h"
 #include "evaluate/beam_search.h"
 #include "evaluate/continuation.h"
 #include "evaluate/logits_rules.h"
@@ -9,10 +10,14 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <random>
 
 namespace peftlab::evaluate {
 namespace {
+
+/// Steps of a batch from which on it pays to pack weights for them.
+constexpr int64_t kPackedFrom = 32;
 
 void check(const GenerationOptions& options) {
   const auto need = [](bool holds, const std::string& what) {
@@ -122,6 +127,9 @@ std::vector<std::vector<int64_t>> generate(attach::Session& session, train::Feed
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     return prompts.encoded(a).tokens.size() < prompts.encoded(b).tokens.size();
   });
+  const auto batches = (static_cast<int64_t>(order.size()) + options.batch_size - 1) / options.batch_size;
+  std::optional<PackedWeights> packed;
+  if (batches * options.max_new_tokens >= kPackedFrom) packed.emplace();
   std::vector<std::vector<int64_t>> answers(prompts.size());
   for (size_t at = 0; at < order.size(); at += options.batch_size) {
     const size_t end = std::min(order.size(), at + static_cast<size_t>(options.batch_size));

@@ -16,6 +16,9 @@ namespace peftlab {
 /// On any CPU, without autograd and for at most 48 rows in float32, a large weight is read once, where it lies, in either
 /// order, by a kernel of our own (docs/decisions/0013).
 ///
+/// While a command generates, on a CPU with AVX512-BF16, frozen weights in bfloat16 are read in oneDNN's order by products of at
+/// most 64 rows.
+///
 /// Each way rounds otherwise; which is taken does not depend on chance. Threads: any.
 PEFTLAB_API torch::Tensor product(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias = {});
 
