@@ -37,6 +37,7 @@ void Optimizer::zero_gradients() {
 void Optimizer::load_state(const TensorMap& state) {
   const torch::NoGradGuard no_grad;
   copy_tensors(state, this->state(), "the optimizer's state");
+  loaded();
 }
 
 int64_t Optimizer::state_bytes() const {

@@ -62,6 +62,8 @@ class Optimizer {
 
  private:
   virtual void update(double learning_rate, double gradient_factor) = 0;
+  /// Told when load_state() has given the state other numbers.
+  virtual void loaded() {}
 };
 
 /// What LibTorch's fused kernels divide gradients by, where `gradient_factor` is to multiply them. Only what is not 1 costs.
