@@ -70,7 +70,9 @@ Outcome outcome(bool on, bool mixed) {
       loss = stack.forward();
       at::autocast::set_autocast_enabled(at::kCPU, false);
       at::autocast::clear_cache();
-      if (on) EXPECT_EQ(checkpointing->blocks(), 3);
+      if (on) {
+        EXPECT_EQ(checkpointing->blocks(), 3);
+      }
     }
     loss.backward();
     result.numbers.push_back(loss.detach());

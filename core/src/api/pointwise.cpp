@@ -64,6 +64,23 @@ struct CurveOf : torch::autograd::Function<CurveOf> {
   }
 };
 
+struct SumInType : torch::autograd::Function<SumInType> {
+  static torch::Tensor computed(const torch::Tensor& y, const torch::Tensor& more) {
+    const auto sum = at::empty_like(y);
+    in_pieces(y.numel(), kAtOnce, [&](int64_t begin, int64_t end) {
+      pointwise_kernels().add_to_bfloat16(numbers(y, begin), more.const_data_ptr<float>() + begin, end - begin,
+                                          numbers(sum, begin));
+    });
+    return sum;
+  }
+  static torch::Tensor forward(AutogradContext*, const torch::Tensor& y, const torch::Tensor& more) {
+    return computed(y, more);
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    return {gradients[0], context->needs_input_grad(1) ? gradients[0].to(at::kFloat) : torch::Tensor()};
+  }
+};
+
 struct SiluTimes : torch::autograd::Function<SiluTimes> {
   static torch::Tensor computed(const torch::Tensor& gate, const torch::Tensor& up) {
     const auto y = at::empty_like(gate);
@@ -219,6 +236,14 @@ torch::Tensor curve_of(Curve f, const torch::Tensor& x) {
   if (!is_known(x)) return by_libtorch(f, x);
   const auto numbers = x.contiguous();
   return is_tracked({x}) ? CurveOf::apply(numbers, static_cast<int64_t>(f)) : CurveOf::computed(f, numbers, {});
+}
+
+torch::Tensor sum_in_type(const torch::Tensor& y, const torch::Tensor& more) {
+  if (!is_known(y) || !is_half(y) || more.scalar_type() != at::kFloat || more.sizes() != y.sizes()) {
+    return (y + more).to(y.scalar_type());
+  }
+  const auto a = y.contiguous(), b = more.contiguous();
+  return is_tracked({y, more}) ? SumInType::apply(a, b) : SumInType::computed(a, b);
 }
 
 torch::Tensor silu_times(const torch::Tensor& gate, const torch::Tensor& up) {

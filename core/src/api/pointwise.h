@@ -15,6 +15,9 @@ namespace peftlab {
 /// f(x), number by number.
 PEFTLAB_API torch::Tensor curve_of(Curve f, const torch::Tensor& x);
 
+/// y + more in the type of y, rounded once: tensors of one shape, of which `more` may have a wider type.
+PEFTLAB_API torch::Tensor sum_in_type(const torch::Tensor& y, const torch::Tensor& more);
+
 /// silu(gate) * up of tensors of one shape.
 PEFTLAB_API torch::Tensor silu_times(const torch::Tensor& gate, const torch::Tensor& up);
 

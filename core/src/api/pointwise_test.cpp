@@ -75,6 +75,36 @@ TEST_F(Pointwise, ActivationsAtTheirEnds) {
   }
 }
 
+/// y + more, rounded once, and the gradients, to the bit as LibTorch's operations have them.
+TEST_F(Pointwise, SumInTheTypeOfTheFirst) {
+  const Path before = best_path();
+  for (const Path path : possible_paths()) {
+    use_path(path);
+    SCOPED_TRACE(name_of(path));
+    for (const auto& [first, second] : {std::pair{torch::kBFloat16, torch::kFloat32},
+                                        {torch::kFloat32, torch::kFloat32},
+                                        {torch::kBFloat16, torch::kBFloat16},
+                                        {torch::kHalf, torch::kFloat32}}) {
+      for (const int64_t width : {41, 3}) {
+        const auto leaf = [&](torch::ScalarType type) { return numbers({37, width}).to(type).requires_grad_(); };
+        const auto y = leaf(first), more = leaf(second), dy = numbers({37, width}).to(first);
+        const auto sum = sum_in_type(y, more), wanted = (y + more).to(first);
+        EXPECT_EQ(sum.scalar_type(), first);
+        EXPECT_TRUE(torch::equal(sum, wanted));
+        const auto found = torch::autograd::grad({sum}, {y, more}, {dy}),
+                   gradients = torch::autograd::grad({wanted}, {y, more}, {dy});
+        for (size_t i = 0; i < 2; ++i) {
+          EXPECT_EQ(found[i].scalar_type(), gradients[i].scalar_type());
+          EXPECT_TRUE(torch::equal(found[i], gradients[i])) << i;
+        }
+        const torch::NoGradGuard no_grad;
+        EXPECT_TRUE(torch::equal(sum_in_type(y.t(), more.t()), wanted.t()));
+      }
+    }
+  }
+  use_path(before);
+}
+
 TEST_F(Pointwise, GatedActivation) {
   expect_near([](const Tensors& t) { return gated_activation("silu")(t[0], t[1]); },
               [](const Tensors& t) { return torch::silu(t[0]) * t[1]; }, {numbers({31, 33}) * 3, numbers({31, 33})});

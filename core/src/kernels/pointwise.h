@@ -18,6 +18,9 @@ struct PointwiseKernels {
   /// y = f(x), and f'(x) where `slope` is not null.
   void (*curve)(Curve f, bool is_bfloat16, const void* x, int64_t n, void* y, void* slope);
 
+  /// sum = y + more of bfloat16 y and float32 `more`, rounded once.
+  void (*add_to_bfloat16)(const void* y, const float* more, int64_t n, void* sum);
+
   /// y = silu(gate) * up, and the gradients from dy.
   void (*silu_times)(bool is_bfloat16, const void* gate, const void* up, int64_t n, void* y);
   void (*silu_times_back)(bool is_bfloat16, const void* gate, const void* up, const void* dy, int64_t n, void* dgate,

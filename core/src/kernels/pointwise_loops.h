@@ -96,6 +96,11 @@ void curve(Curve f, const void* x, int64_t n, void* y, void* slope) {
 }
 
 template <typename T>
+void add(const T* y, const float* more, int64_t n, T* sum) {
+  each_vector(n, [&](int64_t i, int64_t count) { give(take(y + i, count) + take(more + i, count), sum + i, count); });
+}
+
+template <typename T>
 void silu_times(const T* gate, const T* up, int64_t n, T* y) {
   each_vector(n, [&](int64_t i, int64_t count) {
     give(silu(take(gate + i, count)).value * take(up + i, count), y + i, count);
@@ -213,6 +218,9 @@ constexpr PointwiseKernels pointwise_table() {
   PointwiseKernels table{};
   table.curve = [](Curve f, bool is_bfloat16, const void* x, int64_t n, void* y, void* slope) {
     is_bfloat16 ? curve<Bfloat16>(f, x, n, y, slope) : curve<float>(f, x, n, y, slope);
+  };
+  table.add_to_bfloat16 = [](const void* y, const float* more, int64_t n, void* sum) {
+    add(static_cast<const Bfloat16*>(y), more, n, static_cast<Bfloat16*>(sum));
   };
   table.silu_times = [](bool is_bfloat16, const void* gate, const void* up, int64_t n, void* y) {
     typed(is_bfloat16, [&](auto t) { silu_times(as(gate, t), as(up, t), n, as(y, t)); });

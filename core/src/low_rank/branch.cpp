@@ -1,4 +1,6 @@
 #include "low_rank/branch.h"
+
+#include "api/pointwise.h"
 #include "low_rank/update.h"
 
 #include <peftlab/error.h>
@@ -107,13 +109,16 @@ torch::Tensor Branch::forward(const torch::Tensor& x, const Linear::Map& next) c
   const torch::Tensor y = next(x);
   if (merged()) return y;
   const bool drops = dropout_ > 0 && is_training();
-  const torch::Tensor wide = x.to(a.scalar_type());
-  const torch::Tensor input = torch::dropout(wide, dropout_, drops);
   const double s = scale * times;
+  torch::Tensor wide, input;
+  if (drops || frozen_a.defined() || magnitude.defined()) {
+    wide = x.to(a.scalar_type());
+    input = torch::dropout(wide, dropout_, drops);
+  }
   torch::Tensor low = update_of(drops ? input : x, a, b, s);
   // Apart from what is trained, so that both cancel to the bit at the start. It is part of the base: nothing is dropped.
   if (frozen_a.defined()) low = low + product(product(wide, frozen_a) * s, frozen_b);
-  if (!magnitude.defined()) return (y + low).to(y.scalar_type());
+  if (!magnitude.defined()) return sum_in_type(y, low);
 
   const torch::Tensor c = stretch();
   torch::Tensor plain;  // W x, of the dropped x as in peft, and without what other methods add

@@ -22,6 +22,7 @@ constexpr int64_t kFewRowsFloat32 = 48;
 constexpr int64_t kFewRowsBfloat16 = 24, kFewRowsBesideAmx = 8, kFewRowsBesidePieces = 4;
 /// Rows of W whose scales are made at a time.
 constexpr int64_t kRowsAtATime = 32;
+constexpr int64_t kRowsAhead = 8, kNumbersInLine = 128;  // of W, in the caches
 
 }  // namespace
 
@@ -55,6 +56,11 @@ void FourBitWeight::tile(int64_t row, int64_t rows, int64_t column, int64_t colu
   auto* out = static_cast<char*>(to);
   for (int64_t piece = 0; piece < pieces; ++piece) {
     const int64_t end = (row + piece) * in() + column + length;
+    // Of a strip of columns the processor does not guess what comes next.
+    for (int64_t number = end - length + kRowsAhead * in(); !whole_rows && number < end + kRowsAhead * in();
+         number += kNumbersInLine) {
+      __builtin_prefetch(packed + number / 2);
+    }
     for (int64_t first = end - length; first < end;) {
       const int64_t next = std::min(end, (first / at_a_time + 1) * at_a_time), n = next - first;
       const int64_t first_block = first >> log2_block_, last_block = (next - 1) >> log2_block_;

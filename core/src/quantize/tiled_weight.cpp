@@ -22,7 +22,7 @@ namespace {
 /// Bytes of a tile. Measured with W [4096, 4096] on two cores: from 2 to 4 MB products of 65 rows and more gain a fifth,
 /// and nothing beyond.
 constexpr int64_t kTileBytes = 4 << 20;
-constexpr int64_t kFewestInTile = 64;
+constexpr int64_t kTileUnit = 64;           // columns: tiles begin where blocks of weights may
 constexpr int64_t kPieceBytes = 256 << 10;  // of W, which stay in a core's own cache
 
 /// Up to so many rows x W in float32 is summed over such pieces. Measured with W [4096, 4096] on two cores with AVX-512:
@@ -62,7 +62,7 @@ torch::Tensor TiledWeight::multiply_rows(const torch::Tensor& x, bool transposed
 /// Each strip of columns of W gives those of y, and sums over the strip's pieces in their order.
 torch::Tensor TiledWeight::few_rows_across(const torch::Tensor& x) const {
   const auto y = at::zeros({x.size(0), in()}, x.options());
-  const int64_t width = std::clamp(in() / 4 / 64 * 64, kFewestInTile, int64_t{1024});
+  const int64_t width = std::clamp(in() / 4 / 64 * 64, kTileUnit, int64_t{1024});
   const int64_t depth = std::max<int64_t>(1, kPieceBytes / (width * static_cast<int64_t>(sizeof(float))));
   at::parallel_for(0, (in() + width - 1) / width, 1, [&](int64_t begin, int64_t end) {
     auto* piece = static_cast<float*>(scratch(0, kPieceBytes));
@@ -90,15 +90,16 @@ torch::Tensor TiledWeight::few_rows_across(const torch::Tensor& x) const {
 void TiledWeight::multiply_tiles(const torch::Tensor& x, const torch::Tensor& y, bool transposed) const {
   const auto type = piece_type(x.scalar_type());
   const int64_t width = c10::elementSize(type), length = x.size(1), columns = y.size(1);
-  // At least four tiles where there is so much, that threads have something to share.
-  const int64_t fit = kTileBytes / std::max<int64_t>(1, length * width), share = columns / 4;
-  const int64_t a_tile = std::max(kFewestInTile, std::min(fit, share) / 64 * 64);
-  const int64_t tiles = (columns + a_tile - 1) / a_tile;
+  // A multiple of four tiles where there is so much, of nearly one width, that threads have as much to do as each other.
+  const int64_t units = (columns + kTileUnit - 1) / kTileUnit;
+  const int64_t fit = std::max<int64_t>(1, kTileBytes / std::max<int64_t>(1, length * width * kTileUnit));
+  const int64_t tiles = std::min(units, ((units + fit - 1) / fit + 3) / 4 * 4);
+  const auto first_of = [&](int64_t i) { return std::min(columns, units * i / tiles * kTileUnit); };
   at::parallel_for(0, tiles, 1, [&](int64_t begin, int64_t end) {
     const torch::NoGradGuard no_grad;
-    void* memory = scratch(0, a_tile * length * width);
+    void* memory = scratch(0, (units + tiles - 1) / tiles * kTileUnit * length * width);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i * a_tile, count = std::min(a_tile, columns - first);
+      const int64_t first = first_of(i), count = first_of(i + 1) - first;
       auto w =
           at::from_blob(memory, {transposed ? length : count, transposed ? count : length}, torch::TensorOptions(type));
       if (transposed) {
