@@ -1,6 +1,7 @@
 /// The kernels under a step, one at a time, with Google Benchmark: its own options apply, as --benchmark_filter=Product.
 /// Beside each stands what LibTorch alone would do.
 
+#include "api/packed_weights.h"
 #include "low_rank/update.h"
 #include "train/adamw.h"
 
@@ -73,6 +74,7 @@ void product_of_few_rows(benchmark::State& state,
   operations_a_second(state, x.numel() * 4 * kWidth);
 }
 void ProductOfFewRows(benchmark::State& state) {
+  PackedWeights packed;  // as while a command generates
   product_of_few_rows(state, [](const torch::Tensor& x, const torch::Tensor& weight) { return product(x, weight); });
 }
 void ProductOfFewRowsByLibTorch(benchmark::State& state) {
