@@ -87,6 +87,8 @@ TEST_F(PackedWeightsTest, OfOneMemoryAreToldApart) {
   const auto square = bfloat16({kIn, kIn});
   expect_the_map(product(x, square), x, square);
   expect_the_map(product(x, square.t()), x, square.t());
+  const auto gaps = bfloat16({kOut, 2 * kIn}).narrow(1, 3, kIn);  // between its rows
+  expect_the_map(product(x, gaps), x, gaps);
   // Memory that a weight has left is not met again.
   for (int i = 0; i < 20; ++i) {
     const auto brief = bfloat16({kOut, kIn});
