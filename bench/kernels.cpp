@@ -86,13 +86,14 @@ BENCHMARK(ProductOfFewRowsByLibTorch)
     ->ArgNames({"rows", "bits", "transposed"})
     ->ArgsProduct({{1, 4, 16, 48}, {32, 16}, {0, 1}});
 
-/// Forward and backward of s B A x, x [512, width].
+/// Forward and backward of s B A x, x [rows, width].
 template <typename Update>
 void there_and_back(benchmark::State& state, const Update& update) {
-  const torch::Tensor x = torch::randn({512, kWidth}).set_requires_grad(true);
-  const torch::Tensor a = torch::randn({kRank, kWidth}).set_requires_grad(true);
-  const torch::Tensor b = torch::randn({3 * kWidth, kRank}).set_requires_grad(true);
-  const torch::Tensor dy = torch::randn({512, 3 * kWidth});
+  const int64_t rows = state.range(0), width = state.range(1);
+  const torch::Tensor x = torch::randn({rows, width}).set_requires_grad(true);
+  const torch::Tensor a = torch::randn({kRank, width}).set_requires_grad(true);
+  const torch::Tensor b = torch::randn({3 * width, kRank}).set_requires_grad(true);
+  const torch::Tensor dy = torch::randn({rows, 3 * width});
   for (auto _ : state) torch::autograd::grad({update(x, a, b)}, {x, a, b}, {dy});
 }
 void LowRankUpdate(benchmark::State& state) {
@@ -102,8 +103,8 @@ void LowRankUpdateByLibTorch(benchmark::State& state) {
   there_and_back(
       state, [](const auto& x, const auto& a, const auto& b) { return torch::linear(torch::linear(x, a), b) * 2.0; });
 }
-BENCHMARK(LowRankUpdate);
-BENCHMARK(LowRankUpdateByLibTorch);
+BENCHMARK(LowRankUpdate)->ArgNames({"rows", "width"})->ArgsProduct({{32, 512}, {kWidth, 2048}});
+BENCHMARK(LowRankUpdateByLibTorch)->ArgNames({"rows", "width"})->ArgsProduct({{32, 512}, {kWidth, 2048}});
 
 /// Forward and backward of 32 texts of 8 to 64 tokens, which see each other whole.
 void AttentionOfRealLengths(benchmark::State& state) {

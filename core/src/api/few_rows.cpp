@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kFewestNumbers = int64_t{1} << 15;  // of a weight; below, a call of LibTorch's is as quick
 constexpr int64_t kMostRows = 48;                     // from there on its libraries are quicker
+constexpr int64_t kFewestOfEach = 64;                 // inputs or outputs, for vectors and threads to share
 constexpr int64_t kFewestAcross = 2;                  // rows, up to which [in, out] is read row by row
 constexpr int64_t kAtOnce = int64_t{1} << 16;         // numbers of a weight that are worth a thread
 
@@ -39,6 +40,7 @@ bool is_of_few_rows(const at::Tensor& x, const at::Tensor& weight) {
     return false;
   }
   if (x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat) return false;
+  if (std::min(weight.size(0), weight.size(1)) < kFewestOfEach) return false;
   if (x.numel() > kMostRows * weight.size(1) || at::autocast::is_autocast_enabled(at::kCPU)) return false;
   return weight.is_contiguous() || weight.t().is_contiguous();
 }

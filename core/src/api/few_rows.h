@@ -9,7 +9,8 @@
 namespace peftlab {
 
 /// Whether product_of_few_rows() can, and is quicker than LibTorch's libraries: x [..., in] and weight [out, in] or its
-/// transpose's view are float32 on a CPU, x has few rows. (For bfloat16 there is packed_weights.h.)
+/// transpose's view are float32 on a CPU, x has few rows, the weight is large and neither side of it short, as those of LoRA's
+/// matrices are. (For bfloat16 there is packed_weights.h.)
 bool is_of_few_rows(const at::Tensor& x, const at::Tensor& weight);
 
 /// x W^T + bias, without gradients.

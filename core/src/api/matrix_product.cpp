@@ -18,6 +18,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t kBlock = 32;
+constexpr int64_t kNarrow = 16;                               // times as many columns
 constexpr int64_t kFewestMultiplications = int64_t{1} << 20;  // below, what a call costs is more than it saves
 
 bool is_tracked(const at::Tensor& a, const at::Tensor& b) {
@@ -45,6 +46,14 @@ at::Tensor whole_blocks(const at::Tensor& rows) {
 at::Tensor in_blocks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (is_of_few_rows(x, weight)) return product_of_few_rows(x, weight, bias);
   return onednn_linear(whole_blocks(x), readable(weight), bias).narrow(0, 0, x.size(0));
+}
+
+/// a b, where what is summed over are rows of a^T and b, as in a gradient of a weight: zeros there change nothing.
+at::Tensor sum_over_rows(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor left = whole_blocks(a.t()), right = whole_blocks(b);
+  // Of a narrow b, as LoRA's, oneDNN is quickest with the operands in turn.
+  if (kNarrow * right.size(1) <= left.size(1)) return onednn_linear(right.t(), readable(left.t()), {}).t().contiguous();
+  return onednn_matmul(left.t(), right);
 }
 
 /// dy^T x in the order in which the weight's numbers lie, which autograd would else bring it into by a copy.
@@ -100,10 +109,8 @@ bool goes_to_onednn(const at::Tensor& a, const at::Tensor& b) {
 
 at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b) {
   if (!goes_to_onednn(a, b) || is_tracked(a, b)) return at::mm(a, b);
-  // Of a gradient of a weight, what is summed over are rows: zeros there change nothing.
   const bool sums_over_rows = !a.is_contiguous() && a.t().is_contiguous();
-  return sums_over_rows ? onednn_linear(whole_blocks(a.t()).t(), readable(whole_blocks(b).t()), {})
-                        : in_blocks(a, b.t(), {});
+  return sums_over_rows ? sum_over_rows(a, b) : in_blocks(a, b.t(), {});
 }
 
 at::Tensor linear_by_onednn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

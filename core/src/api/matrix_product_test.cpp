@@ -66,6 +66,21 @@ TEST(MatrixProduct, TakesViewsAsTheyAre) {
   check(a, torch::randn({90, 301}).narrow(1, 1, 300).copy_(b).t());  // rows with a gap between them
 }
 
+TEST(MatrixProduct, SumsOverRowsOfAnyWidth) {
+  torch::manual_seed(5);
+  for (const int64_t width : {8, 90, 2000}) {
+    for (const int64_t rows : {64, 70}) {
+      const auto a = torch::randn({rows, 2000}), b = torch::randn({rows, width + 1}).narrow(1, 0, width);
+      const auto exact = torch::mm(a.t().to(torch::kFloat64), b.to(torch::kFloat64));
+      for (const auto& right : {b, b.contiguous(), b.t().contiguous().t()}) {
+        const auto found = matrix_product(a.t(), right);
+        EXPECT_TRUE(found.is_contiguous());
+        EXPECT_TRUE(torch::allclose(found.to(torch::kFloat64), exact, 1e-4, 1e-4)) << rows << " rows, " << width;
+      }
+    }
+  }
+}
+
 TEST(MatrixProduct, WhatAutogradFollowsHasAGradient) {
   torch::manual_seed(4);
   const auto a = torch::randn({120, 300}).requires_grad_(), b = torch::randn({300, 90});

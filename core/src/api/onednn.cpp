@@ -1,6 +1,14 @@
 #include "api/onednn.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+
+namespace at::native {
+
+// Exported by LibTorch, whose wheel leaves the header out (ATen/native/mkldnn/Matmul.h): result = beta * result + alpha * a b.
+TORCH_API void mkldnn_matmul(const Tensor& a, const Tensor& b, const Tensor& result, float beta, float alpha);
+
+}  // namespace at::native
 
 namespace peftlab {
 
@@ -18,6 +26,12 @@ at::Tensor onednn_packed(const at::Tensor& weight) {
   static const auto pack =
       c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_reorder_linear_weight", "").typed<Pack>();
   return pack.call(weight, std::nullopt);
+}
+
+at::Tensor onednn_matmul(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor result = at::empty({a.size(0), b.size(1)}, a.options());
+  at::native::mkldnn_matmul(a, b, result, /*beta=*/0, /*alpha=*/1);
+  return result;
 }
 
 }  // namespace peftlab

@@ -14,4 +14,7 @@ at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const at
 /// The weight in the order in which onednn_linear() multiplies it quickest, with any number of rows: a tensor for it alone.
 at::Tensor onednn_packed(const at::Tensor& weight);
 
+/// a b, without gradients: a [m, k], b [k, n], each also a transposed view, which is read where it lies -> [m, n], float32.
+at::Tensor onednn_matmul(const at::Tensor& a, const at::Tensor& b);
+
 }  // namespace peftlab

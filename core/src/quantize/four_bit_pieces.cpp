@@ -55,8 +55,7 @@ void multiply_along(const PieceKernels& kernel, const CodesOfWeight& w, const Op
     for (int64_t column = 0; column < w.in; column += kColumnsAlong) {
       const int64_t columns = std::min(kColumnsAlong, w.in - column);
       for (int64_t o = 0; o < outputs; o += kOutputsAlong) {
-        kernel.decode_along(w, first + o, column, columns, piece);
-        kernel.along(piece, column, columns, operands.x, operands.rows, w.in, sums + o, kOpenOutputs);
+        kernel.along(w, first + o, column, columns, operands.x, operands.rows, sums + o, kOpenOutputs, piece);
       }
     }
     for (int64_t row = 0; row < operands.rows; ++row) {
@@ -77,8 +76,7 @@ void multiply_across(const PieceKernels& kernel, const CodesOfWeight& w, const O
     for (int64_t row = 0; row < w.out; row += kDepthAcross) {
       const int64_t depth = std::min(kDepthAcross, w.out - row);
       for (int64_t i = 0; i < columns; i += kRun) {
-        kernel.decode_across(w, row, depth, first + i, piece);
-        kernel.across(piece, depth, operands.x + row, w.out, operands.rows, sums + i, open);
+        kernel.across(w, row, depth, first + i, operands.x, operands.rows, sums + i, open, piece);
       }
     }
     for (int64_t row = 0; row < operands.rows; ++row) {

@@ -5,6 +5,8 @@
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 
+#include <algorithm>
+
 namespace peftlab {
 namespace {
 
@@ -15,36 +17,46 @@ constexpr int64_t kTileRun = kVector * kTileVectors;  // of two rows of W
 
 inline __m512bh load(const uint16_t* at) { return (__m512bh)_mm512_loadu_si512(at); }
 
-/// What two numbers that are multiplied and added together are. The codes of a run of two rows of W are 32 words of 16
-/// bits, and each of the four vectors made of them holds what one place in all words says.
-enum class Pairs {
-  along,   ///< of one row of W: the words of the first row, then those of the second
-  across,  ///< of one column: the words of the two rows in turn
-};
+// The codes of a run of a row of W are 16 words of 16 bits, and each vector made of them holds what one place in all
+// words says.
+constexpr int kPlaces = 4;
 
-template <Pairs kPairs>
-inline void decode_run(const uint8_t* first, const uint8_t* second, float first_scale, float second_scale, __m512 code,
-                       uint16_t* to, int64_t apart) {
+inline __m256i words_at(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
+
+/// Runs of two rows of W: what is multiplied and added together is of one row. To the halves of a vector for each place.
+inline void decode_along(const uint8_t* first, const uint8_t* second, float first_scale, float second_scale,
+                         __m512 code, uint16_t* to) {
+  const __m256i numbers[2] = {(__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(code, _mm512_set1_ps(first_scale))),
+                              (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(code, _mm512_set1_ps(second_scale)))};
+  __m256i words[2] = {words_at(first), words_at(second)};
+#pragma GCC unroll 4
+  for (int place = 0; place < kPlaces; ++place, to += kTileRun) {
+#pragma GCC unroll 2
+    for (int row = 0; row < 2; ++row) {
+      // Of an index 4 bits count.
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 16 * row),
+                          _mm256_permutexvar_epi16(words[row], numbers[row]));
+      words[row] = _mm256_srli_epi16(words[row], 4);
+    }
+  }
+}
+
+/// Runs of two rows of W: what is multiplied and added together is of one column.
+inline void decode_across(const uint8_t* first, const uint8_t* second, float first_scale, float second_scale,
+                          __m512 code, uint16_t* to) {
   // Twice 16 numbers, the table of each row; the fifth bit of a place says of which.
   const __m512i numbers = (__m512i)_mm512_cvtne2ps_pbh(_mm512_mul_ps(code, _mm512_set1_ps(second_scale)),
                                                        _mm512_mul_ps(code, _mm512_set1_ps(first_scale)));
-  __m512i words =
-      _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first))),
-                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)), 1);
-  __m512i row;
-  if constexpr (kPairs == Pairs::along) {
-    row = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1);
-  } else {
-    const __m512i by_lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i in_turn =
-        _mm512_or_si512(_mm512_slli_epi32(_mm512_add_epi32(by_lane, _mm512_set1_epi32(16)), 16), by_lane);
-    words = _mm512_permutexvar_epi16(in_turn, words);
-    row = _mm512_set1_epi32(16 << 16);
-  }
+  const __m512i by_lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i in_turn =
+      _mm512_or_si512(_mm512_slli_epi32(_mm512_add_epi32(by_lane, _mm512_set1_epi32(16)), 16), by_lane);
+  __m512i words = _mm512_permutexvar_epi16(
+      in_turn, _mm512_inserti64x4(_mm512_castsi256_si512(words_at(first)), words_at(second), 1));
   constexpr int kAndOr = 0xEA;  // (a & b) | c
-  for (int place = 0; place < 4; ++place) {
-    const __m512i at = _mm512_ternarylogic_epi32(words, _mm512_set1_epi16(15), row, kAndOr);
-    _mm512_storeu_si512(to + place * apart, _mm512_permutexvar_epi16(at, numbers));
+#pragma GCC unroll 4
+  for (int place = 0; place < kPlaces; ++place) {
+    const __m512i at = _mm512_ternarylogic_epi32(words, _mm512_set1_epi16(15), _mm512_set1_epi32(16 << 16), kAndOr);
+    _mm512_storeu_si512(to + place * kVector, _mm512_permutexvar_epi16(at, numbers));
     words = _mm512_srli_epi16(words, 4);
   }
 }
@@ -98,27 +110,68 @@ void arrange(const uint16_t* x, int64_t rows, int64_t in, uint16_t* to) {
 
 /// Asks for the code of a number and its scale, which takes no time where the memory is not the program's.
 inline void prefetch(const CodesOfWeight& codes, int64_t number) {
-  _mm_prefetch(codes.packed + number / 2, _MM_HINT_T0);
+  _mm_prefetch(codes.packed + (number >> 1), _MM_HINT_T0);
   _mm_prefetch(codes.absmax + (number >> codes.log2_block), _MM_HINT_T0);
 }
 
-/// Vector v of a tile holds rows v and v + 4, and the next piece is asked for: it comes while this one is multiplied.
-void decode_along(const CodesOfWeight& codes, int64_t row, int64_t column, int64_t columns, uint16_t* piece) {
-  const __m512 code = _mm512_loadu_ps(codes.code);
-  for (int v = 0; v < kTileVectors; ++v) {
-    const int64_t last = codes.out - 1;
-    const int64_t first = (row + v < last ? row + v : last) * codes.in + column;
-    const int64_t second = (row + v + kTileVectors < last ? row + v + kTileVectors : last) * codes.in + column;
-    for (int64_t i = 0; i < columns; i += kRun) {
-      prefetch(codes, first + i + kOutputsAlong * codes.in);
-      prefetch(codes, second + i + kOutputsAlong * codes.in);
-      decode_run<Pairs::along>(codes.packed + (first + i) / 2, codes.packed + (second + i) / 2,
-                               codes.absmax[(first + i) >> codes.log2_block],
-                               codes.absmax[(second + i) >> codes.log2_block], code,
-                               piece + kOutputsAlong * i + v * kVector, kTileRun);
-    }
+/// Decodes W[row : row + kOutputsAlong, column :] into a piece, whose vector v holds rows v and v + 4. Every fourth chunk
+/// begins a run.
+class DecoderAlong {
+ public:
+  static constexpr int64_t kAhead = kTileVectors;  ///< chunks that the first step needs
+
+  DecoderAlong(const CodesOfWeight& codes, int64_t row, int64_t column, uint16_t* piece)
+      : codes_(codes), code_(_mm512_loadu_ps(codes.code)), piece_(piece) {
+    for (int i = 0; i < kOutputsAlong; ++i) rows_[i] = std::min(row + i, codes.out - 1) * codes.in + column;
   }
-}
+
+  /// The next piece is asked for as well: it comes while this one is multiplied.
+  void operator()(int64_t chunk) const {
+    const int64_t v = chunk % kTileVectors, at = chunk / kTileVectors * kRun;
+    const int64_t first = rows_[v] + at, second = rows_[v + kTileVectors] + at;
+    prefetch(codes_, first + kOutputsAlong * codes_.in);
+    prefetch(codes_, second + kOutputsAlong * codes_.in);
+    decode_along(codes_.packed + (first >> 1), codes_.packed + (second >> 1), codes_.absmax[first >> codes_.log2_block],
+                 codes_.absmax[second >> codes_.log2_block], code_, piece_ + kOutputsAlong * at + v * kVector);
+  }
+
+ private:
+  const CodesOfWeight codes_;
+  const __m512 code_;
+  uint16_t* const piece_;
+  int64_t rows_[kOutputsAlong];
+};
+
+/// Decodes W[row :, column : column + kRun], two rows a chunk.
+class DecoderAcross {
+ public:
+  static constexpr int64_t kAhead = 1;
+
+  DecoderAcross(const CodesOfWeight& codes, int64_t row, int64_t column, uint16_t* piece)
+      : codes_(codes), code_(_mm512_loadu_ps(codes.code)), piece_(piece), first_(row * codes.in + column) {}
+
+  void operator()(int64_t chunk) const {
+    constexpr int64_t kColumnsAhead = 128;  // the next line of the cache
+    const int64_t first = first_ + 2 * chunk * codes_.in, second = first + codes_.in;
+    prefetch(codes_, first + kColumnsAhead);
+    prefetch(codes_, second + kColumnsAhead);
+    decode_across(codes_.packed + (first >> 1), codes_.packed + (second >> 1),
+                  codes_.absmax[first >> codes_.log2_block], codes_.absmax[second >> codes_.log2_block], code_,
+                  piece_ + 2 * chunk * kRun);
+  }
+
+ private:
+  const CodesOfWeight codes_;
+  const __m512 code_;
+  uint16_t* const piece_;
+  const int64_t first_;
+};
+
+/// For a piece that is decoded.
+struct Decoded {
+  static constexpr int64_t kAhead = 0;
+  void operator()(int64_t) const {}
+};
 
 /// The sums of the halves of four vectors: of the first halves, then of the second ones.
 inline __m256 sums_of_halves(const __m512* v) {
@@ -131,10 +184,14 @@ inline __m256 sums_of_halves(const __m512* v) {
   return _mm256_add_ps(_mm512_castps512_ps256(others), _mm512_extractf32x8_ps(others, 1));
 }
 
-/// sum[r][v] += vector v of a step of the piece, times left(step, r).
-template <int kRows, typename Left>
-inline void add_products(const uint16_t* piece, int64_t steps, const Left& left, __m512 (&sum)[kRows][kTileVectors]) {
+/// sum[r][v] += vector v of a step of the piece, times left(step, r). The piece is decoded a step ahead of what is
+/// multiplied: the processor does both at once.
+template <int kRows, typename Decoder, typename Left>
+inline void add_products(const Decoder& decode, const uint16_t* piece, int64_t steps, const Left& left,
+                         __m512 (&sum)[kRows][kTileVectors]) {
+  for (int64_t chunk = 0; chunk < Decoder::kAhead; ++chunk) decode(chunk);
   for (int64_t step = 0; step < steps; ++step, piece += kTileRun) {
+    if (step + Decoder::kAhead < steps) decode(step + Decoder::kAhead);
     __m512bh w[kTileVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kTileVectors; ++v) w[v] = load(piece + v * kVector);
@@ -147,14 +204,15 @@ inline void add_products(const uint16_t* piece, int64_t steps, const Left& left,
   }
 }
 
-template <int kRows>
-void tile_along(const uint16_t* piece, int64_t columns, const uint16_t* x, float* sums, int64_t sums_row) {
+template <int kRows, typename Decoder>
+void tile_along(const Decoder& decode, const uint16_t* piece, int64_t columns, const uint16_t* x, float* sums,
+                int64_t sums_row) {
   __m512 sum[kRows][kTileVectors] = {};
   const auto left = [x](int64_t step, int r) {
     const auto* at = reinterpret_cast<const __m256i*>(x + 16 * (step * kRows + r));
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(at));
   };
-  add_products(piece, columns / 16, left, sum);
+  add_products(decode, piece, columns / 16, left, sum);
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
     float* const to = sums + r * sums_row;
@@ -162,30 +220,23 @@ void tile_along(const uint16_t* piece, int64_t columns, const uint16_t* x, float
   }
 }
 
-void along(const uint16_t* piece, int64_t column, int64_t columns, const uint16_t* x, int64_t rows, int64_t in,
-           float* sums, int64_t sums_row) {
+void along(const CodesOfWeight& w, int64_t row, int64_t column, int64_t columns, const uint16_t* x, int64_t rows,
+           float* sums, int64_t sums_row, uint16_t* piece) {
   for_tiles(rows, [&](int64_t first, auto tile) {
     constexpr int kRows = decltype(tile)::value;
-    tile_along<kRows>(piece, columns, x + first * in + column * kRows, sums + first * sums_row, sums_row);
+    const uint16_t* const left = x + first * w.in + column * kRows;
+    float* const to = sums + first * sums_row;
+    if (first == 0) {
+      tile_along<kRows>(DecoderAlong(w, row, column, piece), piece, columns, left, to, sums_row);
+    } else {
+      tile_along<kRows>(Decoded(), piece, columns, left, to, sums_row);
+    }
   });
 }
 
-void decode_across(const CodesOfWeight& codes, int64_t row, int64_t depth, int64_t column, uint16_t* piece) {
-  constexpr int64_t kAhead = 128;  // columns: the next line of the cache
-  const __m512 code = _mm512_loadu_ps(codes.code);
-  for (int64_t pair = 0; pair < depth; pair += 2) {
-    const int64_t first = (row + pair) * codes.in + column, second = first + codes.in;
-    prefetch(codes, first + kAhead);
-    prefetch(codes, second + kAhead);
-    decode_run<Pairs::across>(codes.packed + first / 2, codes.packed + second / 2,
-                              codes.absmax[first >> codes.log2_block], codes.absmax[second >> codes.log2_block], code,
-                              piece + pair * kRun, kVector);
-  }
-}
-
-template <int kRows>
-void tile_across(const uint16_t* piece, int64_t depth, const uint16_t* x, int64_t x_row, float* sums,
-                 int64_t sums_row) {
+template <int kRows, typename Decoder>
+void tile_across(const Decoder& decode, const uint16_t* piece, int64_t depth, const uint16_t* x, int64_t x_row,
+                 float* sums, int64_t sums_row) {
   __m512 sum[kRows][kTileVectors];
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
@@ -197,7 +248,7 @@ void tile_across(const uint16_t* piece, int64_t depth, const uint16_t* x, int64_
     __builtin_memcpy(&pair, x + r * x_row + 2 * step, sizeof pair);
     return _mm512_set1_epi32(pair);
   };
-  add_products(piece, depth / 2, left, sum);
+  add_products(decode, piece, depth / 2, left, sum);
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
@@ -205,10 +256,17 @@ void tile_across(const uint16_t* piece, int64_t depth, const uint16_t* x, int64_
   }
 }
 
-void across(const uint16_t* piece, int64_t depth, const uint16_t* x, int64_t x_row, int64_t rows, float* sums,
-            int64_t sums_row) {
+void across(const CodesOfWeight& w, int64_t row, int64_t depth, int64_t column, const uint16_t* x, int64_t rows,
+            float* sums, int64_t sums_row, uint16_t* piece) {
   for_tiles(rows, [&](int64_t first, auto tile) {
-    tile_across<decltype(tile)::value>(piece, depth, x + first * x_row, x_row, sums + first * sums_row, sums_row);
+    constexpr int kRows = decltype(tile)::value;
+    const uint16_t* const left = x + first * w.out + row;
+    float* const to = sums + first * sums_row;
+    if (first == 0) {
+      tile_across<kRows>(DecoderAcross(w, row, column, piece), piece, depth, left, w.out, to, sums_row);
+    } else {
+      tile_across<kRows>(Decoded(), piece, depth, left, w.out, to, sums_row);
+    }
   });
 }
 
@@ -237,7 +295,7 @@ void round_across(const float* sums, int64_t n, uint16_t* y) {
   }
 }
 
-constexpr PieceKernels kPieces = {arrange, decode_along, along, decode_across, across, round_along, round_across};
+constexpr PieceKernels kPieces = {arrange, along, across, round_along, round_across};
 
 }  // namespace
 

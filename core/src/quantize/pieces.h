@@ -24,17 +24,14 @@ struct CodesOfWeight {
 struct PieceKernels {
   /// x [rows, in] in the order in which along() reads it. to [rows * in].
   void (*arrange)(const uint16_t* x, int64_t rows, int64_t in, uint16_t* to);
-  /// W[row : row + kOutputsAlong, column : column + columns]; the last row of W stands for those behind it.
-  void (*decode_along)(const CodesOfWeight& codes, int64_t row, int64_t column, int64_t columns, uint16_t* piece);
-  /// sums[r, o] += piece[o] . x[r, column : column + columns], sums [rows, kOutputsAlong]; x from arrange().
-  void (*along)(const uint16_t* piece, int64_t column, int64_t columns, const uint16_t* x, int64_t rows, int64_t in,
-                float* sums, int64_t sums_row);
-
-  /// W[row : row + depth, column : column + kRun], depth even.
-  void (*decode_across)(const CodesOfWeight& codes, int64_t row, int64_t depth, int64_t column, uint16_t* piece);
-  /// sums [rows, kRun] += x [rows, depth] piece; the sums of a row are in an order of their own.
-  void (*across)(const uint16_t* piece, int64_t depth, const uint16_t* x, int64_t x_row, int64_t rows, float* sums,
-                 int64_t sums_row);
+  /// sums[r, o] += W[row + o] . x[r] over `columns` columns from `column` on, sums [rows, kOutputsAlong]; x from
+  /// arrange(). The last row of W stands for those behind it. piece [kOutputsAlong * columns] is written.
+  void (*along)(const CodesOfWeight& w, int64_t row, int64_t column, int64_t columns, const uint16_t* x, int64_t rows,
+                float* sums, int64_t sums_row, uint16_t* piece);
+  /// sums [rows, kRun] += x[:, row : row + depth] W[row : row + depth, column : column + kRun], depth even, x [rows, out];
+  /// the sums of a row are in an order of their own. piece [depth * kRun] is written.
+  void (*across)(const CodesOfWeight& w, int64_t row, int64_t depth, int64_t column, const uint16_t* x, int64_t rows,
+                 float* sums, int64_t sums_row, uint16_t* piece);
 
   /// n sums of along(), rounded to bfloat16; those of across(), brought in order as well.
   void (*round_along)(const float* sums, int64_t n, uint16_t* y);
