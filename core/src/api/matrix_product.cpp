@@ -18,7 +18,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t kBlock = 32;
-constexpr int64_t kNarrow = 16;                               // times as many columns
+constexpr int64_t kNarrow = 16;                               // columns
 constexpr int64_t kFewestMultiplications = int64_t{1} << 20;  // below, what a call costs is more than it saves
 
 bool is_tracked(const at::Tensor& a, const at::Tensor& b) {
@@ -51,8 +51,9 @@ at::Tensor in_blocks(const at::Tensor& x, const at::Tensor& weight, const at::Te
 /// a b, where what is summed over are rows of a^T and b, as in a gradient of a weight: zeros there change nothing.
 at::Tensor sum_over_rows(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor left = whole_blocks(a.t()), right = whole_blocks(b);
-  // Of a narrow b, as LoRA's, oneDNN is quickest with the operands in turn.
-  if (kNarrow * right.size(1) <= left.size(1)) return onednn_linear(right.t(), readable(left.t()), {}).t().contiguous();
+  // Of a narrow b, as LoRA's, oneDNN is quickest with the operands in turn, and the result is short enough to turn.
+  const bool is_narrow = right.size(1) <= std::min(kNarrow, left.size(1));
+  if (is_narrow) return onednn_linear(right.t(), readable(left.t()), {}).t().contiguous();
   return onednn_matmul(left.t(), right);
 }
 

@@ -15,8 +15,8 @@ namespace peftlab {
 namespace {
 
 /// Up to so many rows; beyond, tiles are as quick. Measured on a Zen 4 with W [4096, 4096], [2048, 2048], [5504, 2048]
-/// and [2048, 5504]: of x W^T, 16 rows take 0.83 of the time of dot4, 32 rows 0.78 and 128 rows 0.95 of that with tiles;
-/// of x W, 32 rows take 0.45 to 0.7 of it, 128 rows 0.7 to 0.9, 384 rows 0.9.
+/// and [2048, 5504]: of x W^T, 32 rows take 0.78 or less of the time of dot4, 128 rows 0.95 or less of that with tiles; of x W,
+/// 32 rows 0.45 to 0.7 of it, 128 rows 0.7 to 0.9, 384 rows 0.9.
 constexpr int64_t kMostRowsAlong = 256, kMostRowsAcross = 512;
 
 // A piece of 16 KB stays in the nearest cache for all rows of x. The sums of more than a piece are open meanwhile, so

@@ -73,17 +73,20 @@ inline void of_height(int64_t height, int64_t first, const Work& work) {
   }
 }
 
-/// Calls work(first row, its Height) for each tile of `rows` rows. Heights differ by a row at most: all are quick.
+/// Calls work(first row, its Height) for each tile of rows. Heights differ by a row at most, so that all are quick; the
+/// lowest are first, which decode as well.
 template <typename Work>
 inline void for_tiles(int64_t rows, const Work& work) {
-  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows, low = rows / tiles, higher = rows % tiles;
+  int64_t first = 0;
   for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t first = rows * i / tiles;
-    of_height(rows * (i + 1) / tiles - first, first, work);
+    const int64_t height = low + (i >= tiles - higher);
+    of_height(height, first, work);
+    first += height;
   }
 }
 
-/// For each 16 numbers, a tile's rows in turn. The numbers of a run are in the order in which decode_run() makes them:
+/// For each 16 numbers, a tile's rows in turn. The numbers of a run are in the order in which decode_along() makes them:
 /// a byte's first number is in its high half, so that places 0 to 3 of a word hold numbers 1, 0, 3 and 2.
 void arrange(const uint16_t* x, int64_t rows, int64_t in, uint16_t* to) {
   uint16_t order[2][kVector];
