@@ -4,27 +4,17 @@
 #include "engine/commands.h"
 #include "engine/describe_all.h"
 #include "output.h"
+#include "run/tensor_memory.h"
 
 #include <peftlab/error.h>
 #include <peftlab/export.h>
 
 #include <c10/util/Exception.h>
 
-#include <malloc.h>
-
-#include <limits>
 #include <map>
 
 namespace peftlab::cli {
 namespace {
-
-/// Freed memory stays with the process. Left alone, glibc gives every large tensor back to the system when it goes and
-/// takes it anew a moment later, zeroed page by page: up to a third of a training step's time.
-void keep_freed_memory() {
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  mallopt(M_TOP_PAD, 64 << 20);
-}
 
 using Function = int (*)(const Words&);
 
@@ -51,7 +41,7 @@ std::vector<CommandText> all_commands() {
 }  // namespace peftlab::cli
 
 extern "C" PEFTLAB_API int peftlab_engine(const std::string& command, const peftlab::cli::Words& words) {
-  peftlab::cli::keep_freed_memory();
+  peftlab::run::keep_tensor_memory();
   try {
     const int code = peftlab::cli::functions().at(command)(words);
     peftlab::cli::flush_output();

@@ -45,6 +45,16 @@ int64_t Session::base_bytes() const {
   return bytes;
 }
 
+int64_t Session::base_bytes_in_full() const {
+  int64_t bytes = base_bytes();
+  for (const Linear* site : model->linear_sites()) {
+    const auto& weight = site->quantized();
+    if (weight == nullptr) continue;
+    bytes += weight->in() * weight->out() * static_cast<int64_t>(elementSize(weight->dtype())) - weight->bytes();
+  }
+  return bytes;
+}
+
 TensorMap Session::trained() const {
   TensorMap trained;
   for (const AttachedMethod& attached : methods) {

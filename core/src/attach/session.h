@@ -44,6 +44,8 @@ struct Session {
 
   /// Memory of the base's weights, quantized ones as they are kept.
   int64_t base_bytes() const;
+  /// The same with the quantized ones in the type of the weights they were made of.
+  int64_t base_bytes_in_full() const;
 
   /// What the trainer updates: the methods' parameters as "<plugin>/<name>", then the base's own that are trained.
   TensorMap trained() const;

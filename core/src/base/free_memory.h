@@ -6,11 +6,14 @@
 #include <peftlab/export.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 
 namespace peftlab {
 
-/// Bytes that can be had without paging, as the kernel tells them; nothing where it does not.
-PEFTLAB_API std::optional<int64_t> free_memory();
+/// Bytes that this process can have without paging: those of the machine, or those that its control group (of either
+/// version, as containers and batch systems set limits) and the groups around it leave, whichever are fewer; nothing where
+/// the kernel does not tell. `root` is where /proc and /sys are looked for.
+PEFTLAB_API std::optional<int64_t> free_memory(const std::filesystem::path& root = "/");
 
 }  // namespace peftlab

@@ -1,9 +1,10 @@
 #include "run/check_result.h"
 
 #include "attach/probe.h"
-#include "base/free_memory.h"
 
 #include <peftlab/error.h>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -31,14 +32,13 @@ bool has_quantized_maps(Model& model) {
   return std::any_of(sites.begin(), sites.end(), [](const Linear* site) { return site->quantized() != nullptr; });
 }
 
-/// How far the base's logits moved when methods quantized it while it was loaded; nullopt where none did.
+/// How far the base's logits moved when methods quantized it while it was loaded; nullopt where its folder has it so.
 std::optional<double> quantizing_difference(const attach::Session& trained, const plan::RunSpec& spec,
                                             const registry::Registry& registry) {
-  if (!has_quantized_maps(*trained.model)) return std::nullopt;
   torch::Tensor whole;
   {
     auto base = attach::open_model(choice(spec), registry, trained.device);
-    if (has_quantized_maps(*base.model)) return std::nullopt;  // in its folder already
+    if (has_quantized_maps(*base.model)) return std::nullopt;
     base.set_training(false);
     whole = attach::probe_logits(*base.model);
   }
@@ -51,20 +51,29 @@ std::optional<double> quantizing_difference(const attach::Session& trained, cons
 }  // namespace
 
 std::optional<Table> check_saved(const attach::Session& trained, const attach::SavedResult& saved,
-                                 const plan::RunSpec& spec, const registry::Registry& registry) {
-  const auto free = free_memory();
-  if (!free || trained.base_bytes() > *free / 3) return std::nullopt;
-  const auto quantizing = quantizing_difference(trained, spec, registry);
-  if (saved.sha256.empty() && !quantizing) return std::nullopt;
+                                 const plan::RunSpec& spec, const registry::Registry& registry, int64_t free) {
+  const bool is_saved = !saved.sha256.empty(), is_quantized = has_quantized_maps(*trained.model);
+  if (!is_saved && !is_quantized) return std::nullopt;
+  // A second model, and room to compute with it: as it lies in memory, or with all its maps in full.
+  const int64_t bytes = trained.base_bytes(), in_full = trained.base_bytes_in_full();
+  const bool fits = bytes <= free / 3, fits_in_full = in_full <= free / 3;
+  if (!fits) {
+    return Table{{"not_measured", fmt::format("a second model of {} bytes might not fit into the {} bytes of memory "
+                                              "that are left",
+                                              bytes, free)}};
+  }
+  std::optional<double> quantizing;
+  if (is_quantized && fits_in_full) quantizing = quantizing_difference(trained, spec, registry);
+  if (!is_saved && !quantizing) return std::nullopt;
   const torch::Tensor wanted = attach::probe_logits(*trained.model);
   Table differences{{"largest", wanted.abs().max().item<double>()}};
   if (quantizing) differences["after_quantizing"] = *quantizing;
-  if (saved.sha256.empty()) return differences;
+  if (!is_saved) return differences;
   auto loaded = open_saved(saved, spec, registry, trained.device);
   loaded.set_training(false);
   const torch::Tensor found = attach::probe_logits(*loaded.model);
   differences["after_loading"] = attach::largest_difference(found, wanted);
-  if (saved.is_model) return differences;
+  if (saved.is_model || !fits_in_full) return differences;
   try {
     attach::merge(loaded);
     differences["after_merging"] = attach::largest_difference(attach::probe_logits(*loaded.model), found);

@@ -1,6 +1,7 @@
 #include "run/execute.h"
 
 #include "attach/session.h"
+#include "base/free_memory.h"
 #include "checkpoint/safetensors.h"
 #include "evaluate/judge.h"
 #include "plan/run_spec.h"
@@ -285,7 +286,7 @@ class Execution {
   /// The run has its result; that it cannot be checked is told and does not take it away.
   void check_result() {
     try {
-      if (const auto logits = check_saved(session_, saved_, spec_, registry_))
+      if (const auto logits = check_saved(session_, saved_, spec_, registry_, free_memory().value_or(0)))
         store_.add_event(uuid_, "logits", *logits);
     } catch (const StoreError&) {
       throw;

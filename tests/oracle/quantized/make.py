@@ -1,18 +1,21 @@
 """Model folders that transformers with bitsandbytes quantized, and the logits they give (see README.md).
 
-    python make.py            writes the folders and expected.safetensors beside this file
-    python make.py --read DIR says how far the logits of a folder that peftlab quantized lie from those of its source,
-                              the folder `plain` that the other call leaves in DIR
+    python make.py [SOURCES]  writes the folders and expected.safetensors beside this file
+    python make.py --read DIR SRC
+                              opens DIR, which peftlab quantized from SRC, one of the folders that the other call says it
+                              leaves: how far its logits moved, and how many of its tensors are those of the folder of
+                              SRC's name beside this file, to the bit
 """
 
 import json
 import pathlib
+import shutil
 import sys
 
 import bitsandbytes
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).parent
 TOKENS = [3, 9, 1, 4, 27, 8, 28, 60, 33, 5]
@@ -70,6 +73,8 @@ def make(work):
             torch.nn.init.normal_(parameter, std=0.2) if parameter.dim() > 1 else None
         source = work / name
         plain.save_pretrained(source)
+        # peftlab opens no folder without one.
+        shutil.copy(HERE.parent / "causal_models/llama/tokenizer.json", source)
         quantized(source, **bits).save_pretrained(HERE / name)
         (HERE / name / "generation_config.json").unlink(missing_ok=True)
         wanted[name] = logits(with_exact_products(quantized(HERE / name)))
@@ -79,6 +84,9 @@ def make(work):
 def read(folder, source):
     ours, before = logits(with_exact_products(quantized(folder))), logits(quantized(source))
     print("logits", ours.flatten()[:3].tolist(), "largest", before.abs().max().item(), "moved", (ours - before).abs().max().item())
+    found, wanted = (load_file(pathlib.Path(f) / "model.safetensors") for f in (folder, HERE / pathlib.Path(source).name))
+    same = [name for name in wanted if name in found and torch.equal(found[name], wanted[name])]
+    print(f"{len(same)} of {len(found)} tensors are those that bitsandbytes wrote, of {len(wanted)}")
 
 
 if __name__ == "__main__":
