@@ -46,7 +46,9 @@ class CheckSaved : public ::testing::Test {
     saved_ = attach::save_result(session_, folder_);
   }
 
-  std::optional<Table> check(int64_t free) const { return check_saved(session_, saved_, spec_, plugins(), free); }
+  std::optional<Table> check(std::optional<int64_t> free) const {
+    return check_saved(session_, saved_, spec_, plugins(), free);
+  }
 
   static std::vector<std::string> names(const Table& table) {
     std::vector<std::string> names;
@@ -84,6 +86,25 @@ TEST_F(CheckSaved, OfAQuantizedBaseCountsItsMapsInFull) {
   ASSERT_THAT(names(*nothing), ElementsAre("not_measured"));
   EXPECT_THAT(*nothing->at("not_measured").get_if<std::string>(),
               HasSubstr("a second model of " + std::to_string(bytes) + " bytes"));
+}
+
+TEST_F(CheckSaved, OfAMethodThatTrainsNothingNeedsTheBaseInFull) {
+  train("quantized", {{"block_size", 32}});
+  const int64_t in_full = session_.base_bytes_in_full();
+  const auto all = check(3 * in_full), nothing = check(3 * in_full - 1);
+  ASSERT_TRUE(all && nothing);
+  EXPECT_THAT(names(*all), ElementsAre("after_quantizing", "largest"));
+  ASSERT_THAT(names(*nothing), ElementsAre("not_measured"));
+  EXPECT_THAT(*nothing->at("not_measured").get_if<std::string>(),
+              HasSubstr("a second model of " + std::to_string(in_full) + " bytes"));
+}
+
+TEST_F(CheckSaved, SaysSoWhereTheMemoryIsNotKnown) {
+  train("lora");
+  const auto found = check(std::nullopt);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(*found->at("not_measured").get_if<std::string>(),
+            "how much memory is left for a second model is not known");
 }
 
 TEST_F(CheckSaved, OfAWholeBaseNeedsNoMoreThanASecondOne) {

@@ -51,19 +51,21 @@ std::optional<double> quantizing_difference(const attach::Session& trained, cons
 }  // namespace
 
 std::optional<Table> check_saved(const attach::Session& trained, const attach::SavedResult& saved,
-                                 const plan::RunSpec& spec, const registry::Registry& registry, int64_t free) {
+                                 const plan::RunSpec& spec, const registry::Registry& registry,
+                                 std::optional<int64_t> free) {
   const bool is_saved = !saved.sha256.empty(), is_quantized = has_quantized_maps(*trained.model);
   if (!is_saved && !is_quantized) return std::nullopt;
+  if (!free) return Table{{"not_measured", "how much memory is left for a second model is not known"}};
   // A second model, and room to compute with it: as it lies in memory, or with all its maps in full.
-  const int64_t bytes = trained.base_bytes(), in_full = trained.base_bytes_in_full();
-  const bool fits = bytes <= free / 3, fits_in_full = in_full <= free / 3;
-  if (!fits) {
+  const int64_t in_full = trained.base_bytes_in_full(), least = is_saved ? trained.base_bytes() : in_full;
+  const auto fits = [&](int64_t bytes) { return bytes <= *free / 3; };
+  if (!fits(least)) {
     return Table{{"not_measured", fmt::format("a second model of {} bytes might not fit into the {} bytes of memory "
                                               "that are left",
-                                              bytes, free)}};
+                                              least, *free)}};
   }
   std::optional<double> quantizing;
-  if (is_quantized && fits_in_full) quantizing = quantizing_difference(trained, spec, registry);
+  if (is_quantized && fits(in_full)) quantizing = quantizing_difference(trained, spec, registry);
   if (!is_saved && !quantizing) return std::nullopt;
   const torch::Tensor wanted = attach::probe_logits(*trained.model);
   Table differences{{"largest", wanted.abs().max().item<double>()}};
@@ -73,7 +75,7 @@ std::optional<Table> check_saved(const attach::Session& trained, const attach::S
   loaded.set_training(false);
   const torch::Tensor found = attach::probe_logits(*loaded.model);
   differences["after_loading"] = attach::largest_difference(found, wanted);
-  if (saved.is_model || !fits_in_full) return differences;
+  if (saved.is_model || !fits(in_full)) return differences;
   try {
     attach::merge(loaded);
     differences["after_merging"] = attach::largest_difference(attach::probe_logits(*loaded.model), found);

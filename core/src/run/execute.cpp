@@ -286,7 +286,7 @@ class Execution {
   /// The run has its result; that it cannot be checked is told and does not take it away.
   void check_result() {
     try {
-      if (const auto logits = check_saved(session_, saved_, spec_, registry_, free_memory().value_or(0)))
+      if (const auto logits = check_saved(session_, saved_, spec_, registry_, free_memory()))
         store_.add_event(uuid_, "logits", *logits);
     } catch (const StoreError&) {
       throw;

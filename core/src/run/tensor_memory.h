@@ -6,9 +6,8 @@
 namespace peftlab::run {
 
 /// From now on freed memory stays with the process, and what one tensor leaves serves the next of its size: tensors
-/// get theirs from malloc(). With LibTorch's own way, memalign(), glibc before 2.38 asks its free lists for more than the
-/// size, finds no place that a tensor of the same size left (sourceware bug 14581), and the heap grows. A tensor that gets
-/// none throws c10::OutOfMemoryError with the number of bytes.
+/// get theirs from malloc(). With LibTorch's own way, memalign(), the heap of glibc grows between tensors of one size (seen with
+/// 2.36; sourceware bug 30723 tells of it). A tensor that gets none throws c10::OutOfMemoryError with the number of bytes.
 void keep_tensor_memory();
 
 }  // namespace peftlab::run
